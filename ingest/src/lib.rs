@@ -1,0 +1,24 @@
+//! What comes in: MQTT packets become typed [`Reading`]s.
+//!
+//! In the order a message takes:
+//! [`broker`] (the embedded MQTT broker) holds the PUBACK and hands each publish over as an
+//! [`Arrival`]; [`topic`] says what the topic means; [`formats`] decode the payload into
+//! [`Reading`]s of named [`measure`]s; [`Reason`] names what could not be used. What becomes of
+//! an arrival (stored, quarantined, refused, duplicate) is decided where the journal commits, and
+//! travels back through its [`Acknowledgement`].
+
+#[cfg(feature = "broker")]
+pub mod broker;
+pub mod topic;
+pub mod formats;
+mod arrival;
+mod clock;
+pub mod measure;
+mod reading;
+mod reason;
+
+pub use arrival::{Acknowledgement, Arrival, Decoded, Sender};
+pub use clock::Clock;
+pub use measure::{Measure, Value};
+pub use reading::{DeviceKind, Fix, Reading};
+pub use reason::{Reason, Rejected};
