@@ -8,12 +8,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     /// A number in the unit that the measure's name ends in, from `min` to `max`.
-    Number { min: f64, max: f64 },
+    Number {
+        min: f64,
+        max: f64,
+    },
     Flag,
     /// One of a fixed list of words, stored as its place in the list.
     Choice(&'static [&'static str]),
     /// Free text of at most this many bytes.
-    Text { max_bytes: usize },
+    Text {
+        max_bytes: usize,
+    },
 }
 
 /// A measured value. Numbers are finite.
@@ -102,4 +107,5 @@ measures! {
     Cycles "cycles" number(0.0, 1e9),
     Fault "fault" Shape::Text { max_bytes: 64 },
     ConsumablePct "consumable_pct" number(0.0, 100.0),
+    StepsPeriodS "steps_period_s" number(0.0, 1e8),
 }

@@ -49,6 +49,7 @@ reasons! {
     WrongType "wrong_type" "send each measure in its documented type",
     NothingMeasured "nothing_measured" "send at least one documented measure or a position",
     NoValidFix "no_valid_fix" "send lat and lon together, within ±90 and ±180 degrees",
+    Encrypted "encrypted" "switch off payload encryption in OwnTracks; let TLS protect the connection",
 }
 
 /// A reading, or a whole message, that could not be used.
