@@ -1,6 +1,9 @@
 //! What one message costs from bytes to validated readings: `cargo bench -p ingest`.
 
-#![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so")]
+#![expect(
+    clippy::expect_used,
+    reason = "a benchmark that cannot run should say so"
+)]
 
 use bytes::Bytes;
 use divan::Bencher;
