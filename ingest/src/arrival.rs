@@ -15,6 +15,8 @@ pub enum Sender {
     Anonymous,
     /// A device that may speak for itself only.
     Device(Arc<str>),
+    /// An insurer: it reads triggers and has no readings to send.
+    Insurer(Arc<str>),
 }
 
 /// What a message says, before anybody asked whether we may keep it.

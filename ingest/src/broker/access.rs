@@ -1,0 +1,329 @@
+//! Who may connect, and what each may see.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sha2::{Digest, Sha256};
+
+/// The SHA-256 of a token. Tokens are long and random, so a fast hash is as good as a slow one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenHash(pub [u8; 32]);
+
+impl TokenHash {
+    #[must_use]
+    pub fn of(token: &[u8]) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    /// Takes the same time whichever byte differs.
+    fn matches(self, token: &[u8]) -> bool {
+        let presented = Self::of(token);
+        self.0
+            .iter()
+            .zip(presented.0)
+            .fold(0, |difference, (a, b)| difference | (a ^ b))
+            == 0
+    }
+}
+
+/// Somebody who may log in, by the id that is also the user name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// Publishes as itself; sees `errors/{id}`.
+    Device(Arc<str>),
+    /// Sees `triggers/{id}/…`.
+    Insurer(Arc<str>),
+}
+
+impl Account {
+    fn id(&self) -> &Arc<str> {
+        match self {
+            Self::Device(id) | Self::Insurer(id) => id,
+        }
+    }
+}
+
+/// Who is known, and the hash of each one's token. Clones share the same content, so whoever
+/// owns the registry changes it while the broker runs; a change holds for connections made
+/// after it.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials(Arc<RwLock<Accounts>>);
+
+type Accounts = HashMap<Arc<str>, (Account, Option<TokenHash>)>;
+
+impl Credentials {
+    /// Puts these in the place of all that were known. Devices and insurers share one space of
+    /// ids: of two with the same id the later holds.
+    pub fn replace(&self, accounts: impl IntoIterator<Item = (Account, Option<TokenHash>)>) {
+        let accounts: Accounts = accounts
+            .into_iter()
+            .map(|(account, token)| (Arc::clone(account.id()), (account, token)))
+            .collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = accounts;
+    }
+
+    fn get(&self, id: &str) -> Option<(Account, Option<TokenHash>)> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+}
+
+/// User name and password of Datanaut's own sender, made anew at every start.
+#[derive(Clone)]
+pub struct Login {
+    pub username: String,
+    pub password: String,
+}
+
+impl Login {
+    pub(super) fn random() -> Result<Self, getrandom::Error> {
+        let mut secret = [0_u8; 32];
+        getrandom::fill(&mut secret)?;
+        let mut password = String::with_capacity(64);
+        for byte in secret {
+            // Writing to a string cannot fail.
+            write!(password, "{byte:02x}").ok();
+        }
+        // No id may contain a dollar sign, so no device or insurer can have this name.
+        Ok(Self {
+            username: "$datanaut".to_owned(),
+            password,
+        })
+    }
+}
+
+/// The password stays out of logs.
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decides who a connection is.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) credentials: Credentials,
+    pub(super) internal: Login,
+    /// Only ever set when the broker listens on loopback alone.
+    pub(super) anonymous: bool,
+}
+
+impl Door {
+    /// `None`: refused.
+    pub(super) fn identify(&self, username: Option<&str>, password: Option<&[u8]>) -> Option<Peer> {
+        let Some(username) = username else {
+            return (self.anonymous && password.is_none()).then_some(Peer::Anonymous);
+        };
+        if username == self.internal.username {
+            let known = TokenHash::of(self.internal.password.as_bytes());
+            return known.matches(password?).then_some(Peer::Internal);
+        }
+        // An id is a level of a topic: a wildcard or a slash in it would widen what its owner sees.
+        if !is_id(username) {
+            return None;
+        }
+        let (account, token) = self.credentials.get(username)?;
+        let proven = match token {
+            Some(token) => token.matches(password?),
+            None => self.anonymous,
+        };
+        proven.then_some(match account {
+            Account::Device(id) => Peer::Device(id),
+            Account::Insurer(id) => Peer::Insurer(id),
+        })
+    }
+}
+
+fn is_id(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// Who a connection proved to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// Datanaut's own sender.
+    Internal,
+    Anonymous,
+    Device(Arc<str>),
+    Insurer(Arc<str>),
+}
+
+impl Peer {
+    /// The name under which the broker keeps the session and reports every event.
+    pub(super) fn user_id(&self) -> String {
+        match self {
+            Self::Internal => "internal".to_owned(),
+            Self::Anonymous => "anonymous".to_owned(),
+            Self::Device(id) => format!("device/{id}"),
+            Self::Insurer(id) => format!("insurer/{id}"),
+        }
+    }
+
+    pub(super) fn from_user_id(user_id: Option<&str>) -> Option<Self> {
+        match user_id?.split_once('/') {
+            None if user_id == Some("internal") => Some(Self::Internal),
+            None if user_id == Some("anonymous") => Some(Self::Anonymous),
+            Some(("device", id)) => Some(Self::Device(id.into())),
+            Some(("insurer", id)) => Some(Self::Insurer(id.into())),
+            _ => None,
+        }
+    }
+
+    /// Nothing but Datanaut's own triggers and errors is ever routed, so what anonymous
+    /// subscribers on loopback see through `#` is these too; whoever has an id sees only what
+    /// lies below it.
+    pub(super) fn may_subscribe(&self, filter: &str) -> bool {
+        let (filter, _share) = mqtt5::parse_shared_subscription(filter);
+        let mut levels = filter.split('/');
+        let (first, second, third) = (levels.next(), levels.next(), levels.next());
+        match self {
+            Self::Internal => true,
+            Self::Anonymous => matches!(first, Some("triggers" | "errors" | "$SYS" | "#" | "+")),
+            Self::Insurer(id) => first == Some("triggers") && second == Some(id),
+            Self::Device(id) => first == Some("errors") && second == Some(id) && third.is_none(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Account, Credentials, Door, Login, Peer, TokenHash};
+
+    fn door(anonymous: bool) -> Door {
+        let credentials = Credentials::default();
+        credentials.replace([
+            (
+                Account::Device("car-1".into()),
+                Some(TokenHash::of(b"secret")),
+            ),
+            (Account::Device("car-2".into()), None),
+            (
+                Account::Insurer("acme".into()),
+                Some(TokenHash::of(b"pssst")),
+            ),
+            (Account::Insurer("+".into()), None),
+        ]);
+        Door {
+            credentials,
+            internal: Login::random().unwrap(),
+            anonymous,
+        }
+    }
+
+    #[test]
+    fn a_token_proves_who_it_is_and_only_the_demo_goes_without() {
+        let car_1 = Some(Peer::Device("car-1".into()));
+        let car_2 = Some(Peer::Device("car-2".into()));
+        for (username, password, in_public, in_the_demo) in [
+            (Some("car-1"), Some("secret"), car_1.clone(), car_1.clone()),
+            (Some("car-1"), Some("Secret"), None, None),
+            (Some("car-1"), None, None, None),
+            (Some("car-2"), None, None, car_2.clone()),
+            (Some("car-2"), Some("whatever"), None, car_2),
+            (
+                Some("acme"),
+                Some("pssst"),
+                Some(Peer::Insurer("acme".into())),
+                Some(Peer::Insurer("acme".into())),
+            ),
+            (Some("car-3"), Some("secret"), None, None),
+            (Some("+"), None, None, None),
+            (Some(""), None, None, None),
+            (Some("$datanaut"), None, None, None),
+            (Some("$datanaut"), Some("guess"), None, None),
+            (None, None, None, Some(Peer::Anonymous)),
+            (None, Some("secret"), None, None),
+        ] {
+            for (anonymous, expected) in [(false, in_public), (true, in_the_demo)] {
+                let peer = door(anonymous).identify(username, password.map(str::as_bytes));
+                assert_eq!(
+                    peer, expected,
+                    "{username:?} {password:?} anonymous {anonymous}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_internal_login_works_and_is_another_at_every_start() {
+        let door = door(false);
+        let Login { username, password } = door.internal.clone();
+        assert_eq!(
+            door.identify(Some(&username), Some(password.as_bytes())),
+            Some(Peer::Internal)
+        );
+        assert_ne!(password, Login::random().unwrap().password);
+        assert!(!format!("{door:?}").contains(&password));
+    }
+
+    #[test]
+    fn a_change_of_the_registry_reaches_the_running_broker() {
+        let door = door(false);
+        door.credentials
+            .clone()
+            .replace([(Account::Device("car-3".into()), Some(TokenHash::of(b"new")))]);
+        assert!(door.identify(Some("car-3"), Some(b"new")).is_some());
+        assert!(door.identify(Some("car-1"), Some(b"secret")).is_none());
+    }
+
+    #[test]
+    fn a_user_id_leads_back_to_its_peer() {
+        for peer in [
+            Peer::Internal,
+            Peer::Anonymous,
+            Peer::Device("internal".into()),
+            Peer::Insurer("device".into()),
+        ] {
+            assert_eq!(Peer::from_user_id(Some(&peer.user_id())), Some(peer));
+        }
+        assert_eq!(Peer::from_user_id(None), None);
+        assert_eq!(Peer::from_user_id(Some("root")), None);
+    }
+
+    #[test]
+    fn everybody_subscribes_to_their_own_only() {
+        let insurer = Peer::Insurer("acme".into());
+        let device = Peer::Device("car-1".into());
+        for (filter, anonymous, acme, car_1) in [
+            ("triggers/acme/#", true, true, false),
+            ("triggers/acme/travel/+", true, true, false),
+            ("$share/workers/triggers/acme/#", true, true, false),
+            ("triggers/other/#", true, false, false),
+            ("triggers/acme2/#", true, false, false),
+            ("triggers/ACME/#", true, false, false),
+            ("triggers/#", true, false, false),
+            ("triggers/+/travel/x", true, false, false),
+            ("$share/acme/triggers/#", true, false, false),
+            ("$share/g/$share/g/triggers/acme/#", false, false, false),
+            ("+/acme/#", true, false, false),
+            ("#", true, false, false),
+            ("$share/g/#", true, false, false),
+            ("/triggers/acme/#", false, false, false),
+            ("errors/car-1", true, false, true),
+            ("$share/g/errors/car-1", true, false, true),
+            ("errors/car-1/#", true, false, false),
+            ("errors/+", true, false, false),
+            ("errors/car-12", true, false, false),
+            ("errors/acme", true, false, false),
+            ("telemetry/#", false, false, false),
+            ("owntracks/#", false, false, false),
+            ("$SYS/#", true, false, false),
+        ] {
+            assert_eq!(
+                Peer::Anonymous.may_subscribe(filter),
+                anonymous,
+                "anonymous {filter}"
+            );
+            assert_eq!(insurer.may_subscribe(filter), acme, "insurer {filter}");
+            assert_eq!(device.may_subscribe(filter), car_1, "device {filter}");
+            assert!(Peer::Internal.may_subscribe(filter));
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What happens to a message between the socket and the pipeline: the broker's event handler.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Instant;
+
+use bytes::Bytes;
+use mqtt5::QoS;
+use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::{
+    BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent,
+    ClientSubscribeEvent, PublishAction, SubAckReasonCode,
+};
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::packet::publish::PublishPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task;
+
+use super::access::{Door, Peer};
+use super::{Decode, Subscribed};
+use crate::{Arrival, Clock, Decoded, Reason, Rejected, Sender};
+
+type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Takes every publish into the pipeline and lets nothing but Datanaut's own messages be routed
+/// or retained: without consent nothing is kept, not even in the broker.
+pub(super) struct Desk {
+    pub(super) door: Door,
+    pub(super) decode: Decode,
+    pub(super) clock: Clock,
+    pub(super) arrivals: mpsc::Sender<Arrival>,
+    pub(super) subscribed: broadcast::Sender<Subscribed>,
+    /// Weak, because the router holds the desk.
+    pub(super) router: OnceLock<Weak<MessageRouter>>,
+    /// By the task that serves the connection, from its CONNACK to the end of that task.
+    pub(super) connections: Mutex<HashMap<task::Id, Connection>>,
+    /// Connections that end from now on are not the devices' doing.
+    pub(super) stopping: AtomicBool,
+}
+
+pub(super) struct Connection {
+    will: Option<Will>,
+    ending: bool,
+}
+
+struct Will {
+    topic: Arc<str>,
+    payload: Bytes,
+}
+
+impl Desk {
+    /// True once everything in the message has a durable outcome.
+    async fn take_in(&self, peer: Option<Peer>, topic: Arc<str>, payload: Bytes) -> bool {
+        let (acknowledge, done) = oneshot::channel();
+        let arrival = self.arrival(peer, topic, payload, acknowledge);
+        self.arrivals.send(arrival).await.is_ok() && done.await.is_ok()
+    }
+
+    fn arrival(
+        &self,
+        peer: Option<Peer>,
+        topic: Arc<str>,
+        payload: Bytes,
+        acknowledge: oneshot::Sender<()>,
+    ) -> Arrival {
+        let (received, received_ms) = (Instant::now(), self.clock.now_ms());
+        let decoded = match &peer {
+            _ if is_ours(&topic) => Err((None, not_own(&topic, "is datanaut's own", &payload))),
+            Some(Peer::Anonymous | Peer::Device(_)) => (self.decode)(&topic, &payload, received_ms),
+            _ => Err((None, not_own(&topic, "is for devices", &payload))),
+        };
+        let (sender, decoded) = match peer {
+            Some(Peer::Device(id)) => {
+                let decoded = only_for_itself(&id, decoded, &topic, &payload);
+                (Sender::Device(id), decoded)
+            }
+            Some(Peer::Insurer(id)) => (Sender::Insurer(id), decoded),
+            Some(Peer::Anonymous | Peer::Internal) | None => (Sender::Anonymous, decoded),
+        };
+        Arrival {
+            topic,
+            sender,
+            payload,
+            decoded,
+            received_ms,
+            received,
+            acknowledge,
+        }
+    }
+
+    /// Ends the connection without an acknowledgement. The broker knows no such answer, so the
+    /// message becomes one that needs none and that nobody can have subscribed to, and the
+    /// connection finds itself gone from the router when it next looks.
+    async fn hang_up(&self, client_id: &str) -> PublishAction {
+        if let Some(router) = self.router.get().and_then(Weak::upgrade) {
+            router.disconnect_client(client_id).await;
+        }
+        PublishAction::Transform(PublishPacket::new(
+            "$datanaut/void",
+            Bytes::new(),
+            QoS::AtMostOnce,
+        ))
+    }
+
+    fn connections(&self) -> MutexGuard<'_, HashMap<task::Id, Connection>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Outcome = Result<Decoded, (Option<Arc<str>>, Rejected)>;
+
+/// What a device that logged in says about another is held against itself.
+fn only_for_itself(own: &Arc<str>, decoded: Outcome, topic: &str, payload: &Bytes) -> Outcome {
+    let device = match &decoded {
+        Ok(decoded) => Some(&decoded.device),
+        Err((device, _)) => device.as_ref(),
+    };
+    if device.is_some_and(|device| device != own) {
+        let rejected = not_own(topic, &format!("is not for {own}"), payload);
+        return Err((Some(Arc::clone(own)), rejected));
+    }
+    decoded.map_err(|(_, rejected)| (Some(Arc::clone(own)), rejected))
+}
+
+fn not_own(topic: &str, why: &str, payload: &Bytes) -> Rejected {
+    let detail = format!("the topic {topic} {why}");
+    Rejected {
+        reason: Reason::NotOwnTopic,
+        detail,
+        raw: payload.clone(),
+    }
+}
+
+/// Topics that only Datanaut's own sender publishes on.
+fn is_ours(topic: &str) -> bool {
+    matches!(topic.split('/').next(), Some("triggers" | "errors"))
+}
+
+impl BrokerEventHandler for Desk {
+    fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Later<'a, ()> {
+        Box::pin(async move {
+            let payload = event.will_payload.unwrap_or_default();
+            let will = event.will_topic.map(|topic| Will { topic, payload });
+            if let Some(task) = task::try_id() {
+                self.connections().insert(
+                    task,
+                    Connection {
+                        will,
+                        ending: false,
+                    },
+                );
+            }
+        })
+    }
+
+    fn on_client_publish<'a>(&'a self, event: ClientPublishEvent) -> Later<'a, PublishAction> {
+        Box::pin(async move {
+            let peer = Peer::from_user_id(event.user_id.as_deref());
+            if peer == Some(Peer::Internal) {
+                return PublishAction::Continue;
+            }
+            if self.take_in(peer, event.topic, event.payload).await {
+                PublishAction::Handled
+            } else {
+                self.hang_up(&event.client_id).await
+            }
+        })
+    }
+
+    fn on_client_subscribe<'a>(&'a self, event: ClientSubscribeEvent) -> Later<'a, ()> {
+        use SubAckReasonCode::{GrantedQoS0, GrantedQoS1, GrantedQoS2};
+        Box::pin(async move {
+            let granted = event.subscriptions.into_iter().filter(|subscription| {
+                matches!(subscription.result, GrantedQoS0 | GrantedQoS1 | GrantedQoS2)
+            });
+            let filters: Vec<_> = granted
+                .map(|subscription| subscription.topic_filter)
+                .collect();
+            if !filters.is_empty() {
+                // An error only says that nobody listens.
+                self.subscribed.send(Subscribed { filters }).ok();
+            }
+        })
+    }
+
+    /// A will says what a device wanted said: it goes the way of everything else it says. There
+    /// is nobody to acknowledge it to.
+    fn on_client_disconnect<'a>(&'a self, event: ClientDisconnectEvent) -> Later<'a, ()> {
+        Box::pin(async move {
+            let connection = task::try_id().and_then(|task| self.connections().remove(&task));
+            let Some(will) = connection.and_then(|connection| connection.will) else {
+                return;
+            };
+            if event.unexpected && !self.stopping.load(Ordering::Relaxed) {
+                let peer = Peer::from_user_id(event.user_id.as_deref());
+                let (acknowledge, _) = oneshot::channel();
+                let arrival = self.arrival(peer, will.topic, will.payload, acknowledge);
+                if self.arrivals.send(arrival).await.is_err() {
+                    tracing::debug!("a will came after the pipeline had closed");
+                }
+            }
+        })
+    }
+}
+
+impl AuthProvider for Desk {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        _: SocketAddr,
+    ) -> Later<'a, mqtt5::Result<AuthResult>> {
+        let peer = self
+            .door
+            .identify(connect.username.as_deref(), connect.password.as_deref());
+        Box::pin(async move {
+            Ok(match peer {
+                Some(peer) => AuthResult::success_with_user(peer.user_id()),
+                None => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
+            })
+        })
+    }
+
+    /// Admits whatever a client publishes, because a refusal here is acknowledged like a success
+    /// to a 3.1.1 client and counted nowhere; [`Desk::arrival`] decides. Refuses the broker
+    /// itself, which publishes wills past the handler: a will comes when its connection is
+    /// ending, or, delayed, from another task.
+    fn authorize_publish<'a>(
+        &'a self,
+        _client_id: &str,
+        _user_id: Option<&'a str>,
+        _topic: &'a str,
+    ) -> Later<'a, bool> {
+        let serving = |task| {
+            self.connections()
+                .get(&task)
+                .is_some_and(|open| !open.ending)
+        };
+        let from_a_client = task::try_id().is_some_and(serving);
+        Box::pin(async move { from_a_client })
+    }
+
+    fn authorize_subscribe<'a>(
+        &'a self,
+        _client_id: &str,
+        user_id: Option<&'a str>,
+        filter: &'a str,
+    ) -> Later<'a, bool> {
+        let allowed = Peer::from_user_id(user_id).is_some_and(|peer| peer.may_subscribe(filter));
+        Box::pin(async move { allowed })
+    }
+
+    /// The broker calls this when a connection has ended, before it publishes the will.
+    fn cleanup_session<'a>(&'a self, _user_id: &'a str) -> Later<'a, ()> {
+        Box::pin(async move {
+            let Some(task) = task::try_id() else { return };
+            if let Some(open) = self.connections().get_mut(&task) {
+                open.ending = true;
+            }
+        })
+    }
+}

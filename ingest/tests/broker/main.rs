@@ -1,0 +1,12 @@
+//! The embedded broker over real sockets.
+#![cfg(feature = "broker")]
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+mod access;
+mod acknowledgement;
+mod clients;
+mod hostile;
+mod rig;
+mod stall;
+mod wills;
+mod wire;
