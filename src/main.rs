@@ -1,1 +1,33 @@
-fn main() {}
+mod check;
+mod cli;
+mod config;
+mod replay;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command};
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_new(&cli.log).context("--log")?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match cli.command {
+        Some(Command::Check(args)) => Ok(check::run(&args)),
+        Some(Command::Replay(args)) => replay::run(&args).await,
+        None => {
+            let config = config::Config::for_serving(&cli.serve)?;
+            bail!(
+                "this build only checks and replays; it would serve on {}",
+                config.http.listen
+            )
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The command line. Without a subcommand, `datanaut` serves.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+
+use crate::config::Port;
+
+/// Collects what connected things report, joins weather and place, and tells the companies people
+/// allowed, at the moment it matters.
+///
+/// Without a subcommand it serves: MQTT broker, journal, synthetic weather, a simulated fleet and
+/// the page, all in this process.
+#[derive(Debug, Parser)]
+#[command(name = "datanaut", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// What to log, for example `info` or `datanaut=debug,ingest=trace`
+    #[arg(long, global = true, value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a configuration file and show what it sets
+    ///
+    /// Exits 0 when it is fine, 1 when something in it is wrong, 2 when it cannot be read.
+    Check(CheckArgs),
+    /// Publish a recorded track through any MQTT broker, as if a device sent it now
+    ///
+    /// Exits 0 when everything was acknowledged.
+    Replay(ReplayArgs),
+}
+
+/// Flags of serving; each overrides the configuration file.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// Configuration file; datanaut.toml in the source is one with every key explained
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Run without the simulated fleet
+    #[arg(long)]
+    pub(crate) no_sim: bool,
+    /// MQTT port; `auto` takes the next free one when the usual one is taken, 0 lets the system choose
+    #[arg(long, value_name = "PORT|auto")]
+    pub(crate) port: Option<Port>,
+    /// Address of the page and the HTTP API
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Folder of the journal
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Customers, devices, insurers and consents to start from, when the journal is still empty
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registry: Option<PathBuf>,
+    /// What time the server's clock shows at the start, for example 2022-05-28T06:53:52Z
+    #[arg(long, value_name = "RFC3339")]
+    pub(crate) clock_start: Option<Timestamp>,
+    /// How many times as fast as real time the server's clock runs
+    #[arg(long, value_name = "X")]
+    pub(crate) clock_speed: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The recording
+    pub(crate) file: PathBuf,
+    /// What the file is; by default told by its ending (.gpx, .rec, .jsonl, .geojson)
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// Publish this many times as fast as recorded; `max` = as fast as the broker acknowledges
+    #[arg(long, value_name = "N|max", default_value = "1")]
+    pub(crate) speed: Speed,
+    /// The device that sends: a device id of the registry, for OwnTracks also USER/DEVICE
+    #[arg(long = "as", value_name = "DEVICE")]
+    pub(crate) device: String,
+    #[arg(
+        long,
+        value_name = "mqtt://HOST[:PORT]",
+        default_value = "mqtt://127.0.0.1:1883"
+    )]
+    pub(crate) broker: BrokerUrl,
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Other users of this machine can see it in the list of processes
+    #[arg(long, requires = "user")]
+    pub(crate) password: Option<String>,
+    /// The kind in the topic; by default what DEVICE begins with (car-07 is a car), else tracker
+    #[arg(long)]
+    pub(crate) kind: Option<Kind>,
+    /// Accuracy to report for tracks, which record none
+    #[arg(long, value_name = "METRES", default_value_t = 10.0)]
+    pub(crate) accuracy_m: f64,
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) qos: u8,
+    /// `now` shifts all times so that the track ends now; `recorded` leaves them as they are
+    #[arg(long, default_value = "now")]
+    pub(crate) at: At,
+    /// Give up when the broker acknowledges nothing for this long
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::config::duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Gpx,
+    Owntracks,
+    Jsonl,
+    Geojson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    Thermostat,
+    Car,
+    Tracker,
+    Product,
+}
+
+impl Kind {
+    /// As it stands in the topic.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Thermostat => "thermostat",
+            Self::Car => "car",
+            Self::Tracker => "tracker",
+            Self::Product => "product",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum At {
+    Now,
+    Recorded,
+}
+
+/// How many times as fast as recorded; infinite for `max`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Speed(pub(crate) f64);
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            _ if text == "max" => Ok(Self(f64::INFINITY)),
+            Ok(times) if times.is_finite() && times > 0.0 => Ok(Self(times)),
+            _ => Err("give a number above 0, or max".to_owned()),
+        }
+    }
+}
+
+/// Where a broker listens, from `mqtt://host[:port]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BrokerUrl {
+    /// A name or address; an IPv6 address in brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl FromStr for BrokerUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        if url.starts_with("mqtts://") {
+            return Err(
+                "TLS is not supported here: use mqtt:// through a local broker or tunnel"
+                    .to_owned(),
+            );
+        }
+        let rest = url.strip_prefix("mqtt://").ok_or("begin with mqtt://")?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (
+                host,
+                port.parse()
+                    .map_err(|_| format!("`{port}` is no port: give 1 to 65535"))?,
+            ),
+            _ => (rest, 1883),
+        };
+        if host.is_empty() || host.contains(['/', '@', '?']) || port == 0 {
+            return Err(
+                "give mqtt://HOST:PORT; the login goes into --user and --password".to_owned(),
+            );
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl std::fmt::Display for BrokerUrl {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "mqtt://{}:{}", self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_subcommand_it_serves() {
+        let cli = Cli::parse_from(["datanaut", "--no-sim", "--port", "auto", "--log", "debug"]);
+        assert!(cli.command.is_none());
+        assert!(cli.serve.no_sim);
+        assert_eq!(cli.serve.port, Some(Port::Auto));
+        assert_eq!(cli.log, "debug");
+    }
+
+    #[test]
+    fn replay_reads_its_flags() {
+        let cli = Cli::parse_from(
+            "datanaut replay t.gpx --format gpx --speed 60 --as car-01 --timeout 5m".split(' '),
+        );
+        let Some(Command::Replay(args)) = cli.command else {
+            panic!("not a replay")
+        };
+        assert_eq!((args.speed, args.at, args.qos), (Speed(60.0), At::Now, 1));
+        assert_eq!(args.broker.to_string(), "mqtt://127.0.0.1:1883");
+        assert_eq!(args.timeout, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn speeds_and_brokers_that_make_no_sense_are_refused() {
+        for speed in ["0", "-1", "NaN", "inf", "fast"] {
+            assert!(speed.parse::<Speed>().is_err(), "{speed}");
+        }
+        assert_eq!("max".parse(), Ok(Speed(f64::INFINITY)));
+        for url in [
+            "127.0.0.1",
+            "mqtts://h",
+            "mqtt://",
+            "mqtt://u:p@h",
+            "mqtt://h:0",
+            "mqtt://h:x",
+        ] {
+            assert!(url.parse::<BrokerUrl>().is_err(), "{url}");
+        }
+        assert_eq!(
+            "mqtt://[::1]:1884".parse(),
+            Ok(BrokerUrl {
+                host: "[::1]".to_owned(),
+                port: 1884
+            })
+        );
+        assert_eq!(
+            "mqtt://[::1]".parse(),
+            Ok(BrokerUrl {
+                host: "[::1]".to_owned(),
+                port: 1883
+            })
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! The configuration: defaults, then the file, then the flags. docs/configuration.md explains it.
+
+mod error;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo, Timestamp};
+use serde::de::{self, Deserialize, Deserializer};
+
+pub(crate) use error::ConfigError;
+
+use crate::cli::ServeArgs;
+
+/// Everything an operator can set. `Config::default()` is the demo: one process, loopback only.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) mqtt: Mqtt,
+    pub(crate) http: Http,
+    pub(crate) data: Data,
+    pub(crate) sim: Sim,
+    pub(crate) clock: ClockStart,
+    pub(crate) weather: Weather,
+    pub(crate) journal: Journal,
+}
+
+/// The embedded broker.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Mqtt {
+    listen: SocketAddr,
+    /// Takes the place of the port in `listen`.
+    port: Option<Port>,
+    /// Whether clients may come without a token; on a loopback address only.
+    pub(crate) anonymous: bool,
+    /// `None`: as many as the limit on open files allows.
+    pub(crate) max_clients: Option<NonZeroUsize>,
+}
+
+impl Mqtt {
+    pub(crate) fn addr(&self) -> SocketAddr {
+        match self.port {
+            Some(Port::Number(port)) => SocketAddr::new(self.listen.ip(), port),
+            Some(Port::Auto) | None => self.listen,
+        }
+    }
+
+    /// Whether to go on to the next free port when the one of [`Self::addr`] is taken.
+    pub(crate) fn port_auto(&self) -> bool {
+        self.port == Some(Port::Auto)
+    }
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 1883));
+        Self {
+            listen,
+            port: None,
+            anonymous: true,
+            max_clients: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    Auto,
+    /// 0: the system chooses.
+    Number(u16),
+}
+
+impl FromStr for Port {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "auto" => Ok(Self::Auto),
+            Ok(port) => Ok(Self::Number(port)),
+            Err(_) => Err("give a number up to 65535, or auto".to_owned()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct PortVisitor;
+
+        impl de::Visitor<'_> for PortVisitor {
+            type Value = Port;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("a port number or \"auto\"")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Port, E> {
+                let port = u16::try_from(number);
+                port.map(Port::Number)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Port, E> {
+                match text {
+                    "auto" => Ok(Port::Auto),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+
+        input.deserialize_any(PortVisitor)
+    }
+}
+
+/// The page and the HTTP API.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    pub(crate) listen: SocketAddr,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        }
+    }
+}
+
+/// Where things are kept. Relative paths start at the working directory.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Data {
+    pub(crate) dir: PathBuf,
+    /// Seeds an empty journal; `None`: the demo's registry.
+    pub(crate) registry: Option<PathBuf>,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("datanaut-data"),
+            registry: None,
+        }
+    }
+}
+
+/// The simulated fleet.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sim {
+    pub(crate) enabled: bool,
+    pub(crate) seed: u64,
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            seed: 1,
+        }
+    }
+}
+
+/// What the one clock shows at the start, and how fast it runs.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ClockStart {
+    /// `None`: the system's time.
+    #[serde(deserialize_with = "timestamp")]
+    pub(crate) start: Option<Timestamp>,
+    /// Times real time.
+    pub(crate) speed: f64,
+}
+
+impl Default for ClockStart {
+    fn default() -> Self {
+        Self {
+            start: None,
+            speed: 1.0,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Weather {
+    pub(crate) feed: Feed,
+    /// Of the synthetic feed.
+    pub(crate) seed: u64,
+}
+
+impl Default for Weather {
+    fn default() -> Self {
+        Self {
+            feed: Feed::Synthetic,
+            seed: 1,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Feed {
+    Synthetic,
+}
+
+impl Feed {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Synthetic => "synthetic",
+        }
+    }
+}
+
+/// The durable log.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Journal {
+    /// How late a reading may come and still change what follows from it.
+    #[serde(deserialize_with = "duration_text")]
+    pub(crate) horizon: Duration,
+    /// How long what could not be used is kept.
+    #[serde(deserialize_with = "duration_text")]
+    pub(crate) quarantine_keep: Duration,
+    /// Most readings in one commit.
+    pub(crate) max_batch: usize,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            horizon: Duration::from_hours(72),
+            quarantine_keep: Duration::from_hours(7 * 24),
+            max_batch: 5_000,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and validates a configuration file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or says something that makes no sense: with the place.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// What serving goes by: the file when one is given, the flags over it.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and when the flags make no sense together with the file.
+    pub(crate) fn for_serving(flags: &ServeArgs) -> Result<Self, ConfigError> {
+        let mut config = flags
+            .config
+            .as_deref()
+            .map_or_else(|| Ok(Self::default()), Self::load)?;
+        config.override_with(flags);
+        config.validate().map_err(ConfigError::Flags)?;
+        Ok(config)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self =
+            toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;
+        match config.validate().and_then(|()| config.validate_ports()) {
+            Ok(()) => Ok(config),
+            Err(wrong) => Err(ConfigError::from_wrong(path, text, &wrong)),
+        }
+    }
+
+    fn override_with(&mut self, flags: &ServeArgs) {
+        self.sim.enabled &= !flags.no_sim;
+        self.mqtt.port = flags.port.or(self.mqtt.port);
+        self.http.listen = flags.http.unwrap_or(self.http.listen);
+        if let Some(dir) = &flags.data {
+            self.data.dir.clone_from(dir);
+        }
+        if let Some(file) = &flags.registry {
+            self.data.registry = Some(file.clone());
+        }
+        self.clock.start = flags.clock_start.or(self.clock.start);
+        self.clock.speed = flags.clock_speed.unwrap_or(self.clock.speed);
+    }
+}
+
+/// Reads `72h`, `7d`, `1h 30m` or ISO 8601 (`PT72H`); a day is 24 hours.
+///
+/// # Errors
+/// When it is no such duration, or below zero.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let advice = || format!("`{text}` is no duration: give for example 90s, 15m, 72h or 7d");
+    let span: Span = text.parse().map_err(|_| advice())?;
+    let signed = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| advice())?;
+    Duration::try_from(signed).map_err(|_| advice())
+}
+
+fn duration_text<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    duration(&String::deserialize(input)?).map_err(de::Error::custom)
+}
+
+fn timestamp<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D::Error> {
+    let time = toml::value::Datetime::deserialize(input)?.to_string();
+    let advice = || format!("`{time}` needs date, time and offset: 2022-05-28T06:53:52Z");
+    time.parse()
+        .map(Some)
+        .map_err(|_| de::Error::custom(advice()))
+}

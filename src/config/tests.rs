@@ -1,0 +1,190 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Config, ConfigError, Port, duration};
+use crate::cli::ServeArgs;
+
+const SAMPLE: &str = include_str!("../../datanaut.toml");
+const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("datanaut.toml"), text)
+}
+
+fn check(text: &str, expect: &str) {
+    let error = parse(text).expect_err(text).to_string();
+    assert!(
+        error.contains(expect),
+        "{error:?} does not contain {expect:?}"
+    );
+}
+
+/// The sample with its commented-out keys (`# key = value`) switched on.
+fn sample_with_everything() -> String {
+    let is_key = |rest: &str| {
+        rest.split_once(" = ")
+            .is_some_and(|(key, _)| !key.contains(' '))
+    };
+    let switched_on = |line: &str| match line.strip_prefix("# ") {
+        Some(rest) if is_key(rest) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    SAMPLE
+        .lines()
+        .map(switched_on)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_sample_is_the_defaults() {
+    assert_eq!(parse(SAMPLE).unwrap(), Config::default());
+}
+
+#[test]
+fn the_sample_explains_every_optional_key_with_a_valid_value() {
+    let config = parse(&sample_with_everything()).unwrap();
+    assert!(config.mqtt.port_auto());
+    assert!(config.mqtt.max_clients.is_some());
+    assert!(config.data.registry.is_some());
+    assert!(config.clock.start.is_some());
+}
+
+#[test]
+fn the_documentation_names_every_key() {
+    let sample = sample_with_everything();
+    let keys: Vec<&str> = sample
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(line.split_once(" = ")?.0))
+        .collect();
+    assert!(keys.len() > 12, "{keys:?}");
+    for key in keys {
+        assert!(
+            DOCUMENTATION.contains(&format!("`{key}`")),
+            "{key} is not in docs/configuration.md"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_closest_known_one() {
+    check(
+        "[mqtt]\nlisten = \"127.0.0.1:1883\"\n  anonimous = true\n",
+        "datanaut.toml:3:3: unknown key `anonimous`, did you mean `anonymous`?",
+    );
+    check(
+        "[mqqt]\n",
+        "datanaut.toml:1:2: unknown key `mqqt`, did you mean `mqtt`?",
+    );
+    check(
+        "[http]\nzzz = 1\n",
+        "datanaut.toml:2:1: unknown key `zzz`, known here: listen",
+    );
+    let error = parse("[sim]\nsede = 1").unwrap_err();
+    assert!(
+        matches!(error, ConfigError::UnknownKey { line: 2, column: 1, ref key, .. } if key == "sede")
+    );
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_place() {
+    check("[mqtt]\nport = \"any\"", "datanaut.toml:2:8: ");
+    check("[mqtt]\nport = 70000", "a port number or \"auto\"");
+    check("[mqtt]\nlisten = \"localhost\"", "datanaut.toml:2:10: ");
+    check("[mqtt]\nmax_clients = 0", "datanaut.toml:2:15: ");
+    check(
+        "[journal]\nhorizon = \"3 moons\"",
+        "`3 moons` is no duration: give for example",
+    );
+    check("[clock]\nstart = 2022-05-28", "needs date, time and offset");
+    check("[weather]\nfeed = \"magic\"", "synthetic");
+    check("[mqtt\n", "datanaut.toml:1:");
+    check("[sim]\nseed = 1\nseed = 2", "datanaut.toml:3:");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_where_it_is_written() {
+    check(
+        "[mqtt]\nlisten = \"0.0.0.0:1883\"",
+        "datanaut.toml:2:1: mqtt.listen: 0.0.0.0:1883 is reachable",
+    );
+    check("[mqtt]\nlisten = \"0.0.0.0:1883\"", "anonymous = false");
+    check("[mqtt]\nport = 0", "mqtt.port: port 0");
+    check("[http]\nlisten = \"127.0.0.1:0\"", "http.listen: port 0");
+    check(
+        "[http]\nlisten = \"127.0.0.1:1883\"",
+        "http.listen: 127.0.0.1:1883 is the broker's",
+    );
+    check(
+        "[clock]\n\nspeed = 0.0",
+        "datanaut.toml:3:1: clock.speed: 0",
+    );
+    check("[clock]\nspeed = nan", "clock.speed");
+    check(
+        "[journal]\nhorizon = \"60d\"",
+        "journal.horizon: must be from 5m to 30d",
+    );
+    check("[journal]\nhorizon = \"1s\"", "journal.horizon");
+    check(
+        "[journal]\nquarantine_keep = \"1y\"",
+        "datanaut.toml:2:19: ",
+    );
+    check("[journal]\nmax_batch = 0", "journal.max_batch");
+    check("[data]\ndir = \"\"", "data.dir");
+}
+
+#[test]
+fn an_open_address_is_fine_when_clients_must_log_in() {
+    let config = parse("[mqtt]\nlisten = \"[::]:1883\"\nanonymous = false").unwrap();
+    assert_eq!(config.mqtt.addr().to_string(), "[::]:1883");
+    assert!(config.warnings().is_empty());
+    let open_page = parse("[http]\nlisten = \"0.0.0.0:80\"").unwrap();
+    assert_eq!(open_page.warnings().len(), 1);
+}
+
+#[test]
+fn an_unreadable_file_is_told_from_a_wrong_one() {
+    let error = Config::load(Path::new("no/such/file.toml")).unwrap_err();
+    assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn flags_override_the_file() {
+    let mut config = parse("[mqtt]\nport = 2000\n[clock]\nspeed = 2.0").unwrap();
+    assert_eq!(config.mqtt.addr().port(), 2000);
+    let flags = ServeArgs {
+        no_sim: true,
+        port: Some(Port::Number(0)),
+        ..ServeArgs::default()
+    };
+    config.override_with(&flags);
+    assert_eq!(config.mqtt.addr().port(), 0);
+    assert!(!config.sim.enabled && !config.mqtt.port_auto());
+    assert!((config.clock.speed - 2.0).abs() < f64::EPSILON);
+    config.validate().unwrap();
+}
+
+#[test]
+fn flags_are_validated_too() {
+    let flags = ServeArgs {
+        clock_speed: Some(-1.0),
+        ..ServeArgs::default()
+    };
+    let error = Config::for_serving(&flags).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "clock.speed: -1 is not above 0 and at most 100000"
+    );
+}
+
+#[test]
+fn durations_are_read_as_people_write_them() {
+    assert_eq!(duration("72h"), Ok(Duration::from_hours(72)));
+    assert_eq!(duration("7d"), Ok(Duration::from_hours(168)));
+    assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
+    assert_eq!(duration("PT5S"), Ok(Duration::from_secs(5)));
+    for text in ["", "7", "-1h", "1month", "soon"] {
+        assert!(duration(text).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,118 @@
+//! What is well-formed and still makes no sense.
+
+use std::time::Duration;
+
+use super::{Config, Port};
+
+/// A key whose value cannot be used, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {what}")]
+pub(crate) struct Wrong {
+    /// `section.key`
+    pub(super) key: &'static str,
+    pub(super) what: String,
+}
+
+/// Below this, the five minutes that a device's clock may be ahead would already be too late.
+const SHORTEST_HORIZON: Duration = Duration::from_mins(5);
+/// States of all devices are kept for the horizon, and a late reading computes it again.
+const LONGEST_HORIZON: Duration = Duration::from_hours(30 * 24);
+/// Long enough to look at it once, not so long that it becomes a second archive of people's data.
+const QUARANTINE_KEEP: std::ops::RangeInclusive<Duration> =
+    Duration::from_hours(1)..=Duration::from_hours(30 * 24);
+/// A batch waits in memory and its senders wait for their acknowledgement.
+const LARGEST_BATCH: usize = 100_000;
+/// At this, one real second is more than a day: time-outs in the server's time stop to make sense.
+const FASTEST_CLOCK: f64 = 100_000.0;
+
+impl Config {
+    pub(super) fn validate(&self) -> Result<(), Wrong> {
+        let mqtt = self.mqtt.addr();
+        if self.mqtt.anonymous && !mqtt.ip().to_canonical().is_loopback() {
+            return wrong(
+                "mqtt.listen",
+                format!(
+                    "{mqtt} is reachable from other machines, and anyone could publish as any device: \
+                 set mqtt.anonymous = false and give the devices tokens, or listen on 127.0.0.1"
+                ),
+            );
+        }
+        if mqtt == self.http.listen && mqtt.port() != 0 {
+            return wrong(
+                "http.listen",
+                format!("{mqtt} is the broker's address too: give another port"),
+            );
+        }
+        if self.data.dir.as_os_str().is_empty() {
+            return wrong("data.dir", "is empty: name a folder for the journal");
+        }
+        let speed = self.clock.speed;
+        if !(speed > 0.0 && speed <= FASTEST_CLOCK) {
+            return wrong(
+                "clock.speed",
+                format!("{speed} is not above 0 and at most {FASTEST_CLOCK}"),
+            );
+        }
+        self.validate_journal()
+    }
+
+    fn validate_journal(&self) -> Result<(), Wrong> {
+        let journal = &self.journal;
+        if !(SHORTEST_HORIZON..=LONGEST_HORIZON).contains(&journal.horizon) {
+            return wrong("journal.horizon", "must be from 5m to 30d");
+        }
+        if !QUARANTINE_KEEP.contains(&journal.quarantine_keep) {
+            return wrong("journal.quarantine_keep", "must be from 1h to 30d");
+        }
+        if !(1..=LARGEST_BATCH).contains(&journal.max_batch) {
+            return wrong(
+                "journal.max_batch",
+                format!("must be from 1 to {LARGEST_BATCH}"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Port 0 is for tests, by flag: a file describes a server that its clients can find again.
+    pub(super) fn validate_ports(&self) -> Result<(), Wrong> {
+        const ADVICE: &str = "port 0 would be another port at each start: give a fixed one";
+        if self.mqtt.port == Some(Port::Number(0)) {
+            return wrong(
+                "mqtt.port",
+                format!("{ADVICE}, or \"auto\" for the next free one"),
+            );
+        }
+        if self.mqtt.addr().port() == 0 {
+            return wrong("mqtt.listen", ADVICE);
+        }
+        if self.http.listen.port() == 0 {
+            return wrong("http.listen", ADVICE);
+        }
+        Ok(())
+    }
+
+    /// What works but deserves a second look.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let http = self.http.listen;
+        if !http.ip().to_canonical().is_loopback() {
+            warnings.push(format!(
+                "http.listen: {http} is reachable from other machines: put a proxy with a login in front of it"
+            ));
+        }
+        if self.sim.enabled && self.data.registry.is_some() {
+            warnings.push(
+                "sim.enabled: the simulated devices are refused unless data.registry knows them"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+fn wrong(key: &'static str, what: impl Into<String>) -> Result<(), Wrong> {
+    Err(Wrong {
+        key,
+        what: what.into(),
+    })
+}
