@@ -92,9 +92,10 @@ pub(crate) struct ReplayArgs {
         default_value = "mqtt://127.0.0.1:1883"
     )]
     pub(crate) broker: BrokerUrl,
+    /// Login at the broker
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Other users of this machine can see it in the list of processes
+    /// Beware: other users of this machine see it in the list of processes
     #[arg(long, requires = "user")]
     pub(crate) password: Option<String>,
     /// The kind in the topic; by default what DEVICE begins with (car-07 is a car), else tracker
@@ -103,6 +104,7 @@ pub(crate) struct ReplayArgs {
     /// Accuracy to report for tracks, which record none
     #[arg(long, value_name = "METRES", default_value_t = 10.0)]
     pub(crate) accuracy_m: f64,
+    /// 0, 1 or 2; only from 1 on does the broker acknowledge
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(crate) qos: u8,
     /// `now` shifts all times so that the track ends now; `recorded` leaves them as they are

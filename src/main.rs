@@ -12,8 +12,17 @@ use tracing_subscriber::EnvFilter;
 use cli::{Cli, Command};
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
-    let cli = Cli::parse();
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
     let filter = EnvFilter::try_new(&cli.log).context("--log")?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

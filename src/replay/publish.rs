@@ -242,7 +242,7 @@ impl Publisher<'_> {
             ConnectionError::ConnectionRefused(code @ (BadClientId | RefusedProtocolVersion)) => {
                 End::Final(anyhow!("{broker} refused the connection: {code:?}"))
             }
-            other => End::Lost(anyhow!(other).context(format!("no connection to {broker}"))),
+            other => End::Lost(anyhow!("no connection to {broker}: {other}")),
         }
     }
 }
