@@ -1,11 +1,10 @@
 //! What happens to a message between the socket and the pipeline: the broker's event handler.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -20,9 +19,9 @@ use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::packet::publish::PublishPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task;
 
 use super::access::{Door, Peer};
+use super::connections::{Connection, Connections, Will};
 use super::{Decode, Subscribed};
 use crate::{Arrival, Clock, Decoded, Reason, Rejected, Sender};
 
@@ -38,20 +37,9 @@ pub(super) struct Desk {
     pub(super) subscribed: broadcast::Sender<Subscribed>,
     /// Weak, because the router holds the desk.
     pub(super) router: OnceLock<Weak<MessageRouter>>,
-    /// By the task that serves the connection, from its CONNACK to the end of that task.
-    pub(super) connections: Mutex<HashMap<task::Id, Connection>>,
+    pub(super) connections: Connections,
     /// Connections that end from now on are not the devices' doing.
     pub(super) stopping: AtomicBool,
-}
-
-pub(super) struct Connection {
-    will: Option<Will>,
-    ending: bool,
-}
-
-struct Will {
-    topic: Arc<str>,
-    payload: Bytes,
 }
 
 impl Desk {
@@ -107,12 +95,6 @@ impl Desk {
             QoS::AtMostOnce,
         ))
     }
-
-    fn connections(&self) -> MutexGuard<'_, HashMap<task::Id, Connection>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 type Outcome = Result<Decoded, (Option<Arc<str>>, Rejected)>;
@@ -148,16 +130,12 @@ impl BrokerEventHandler for Desk {
     fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Later<'a, ()> {
         Box::pin(async move {
             let payload = event.will_payload.unwrap_or_default();
-            let will = event.will_topic.map(|topic| Will { topic, payload });
-            if let Some(task) = task::try_id() {
-                self.connections().insert(
-                    task,
-                    Connection {
-                        will,
-                        ending: false,
-                    },
-                );
-            }
+            self.connections.begin(Connection {
+                client_id: event.client_id,
+                user_id: event.user_id,
+                will: event.will_topic.map(|topic| Will { topic, payload }),
+                ending: false,
+            });
         })
     }
 
@@ -195,8 +173,11 @@ impl BrokerEventHandler for Desk {
     /// is nobody to acknowledge it to.
     fn on_client_disconnect<'a>(&'a self, event: ClientDisconnectEvent) -> Later<'a, ()> {
         Box::pin(async move {
-            let connection = task::try_id().and_then(|task| self.connections().remove(&task));
-            let Some(will) = connection.and_then(|connection| connection.will) else {
+            let Some(will) = self
+                .connections
+                .end()
+                .and_then(|connection| connection.will)
+            else {
                 return;
             };
             if event.unexpected && !self.stopping.load(Ordering::Relaxed) {
@@ -220,12 +201,15 @@ impl AuthProvider for Desk {
         let peer = self
             .door
             .identify(connect.username.as_deref(), connect.password.as_deref());
-        Box::pin(async move {
-            Ok(match peer {
-                Some(peer) => AuthResult::success_with_user(peer.user_id()),
-                None => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
-            })
-        })
+        let result = match peer.map(|peer| peer.user_id()) {
+            None => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
+            // Otherwise a device could put others off the line by taking over their sessions.
+            Some(user) if self.connections.is_anothers(&connect.client_id, &user) => {
+                AuthResult::fail(ReasonCode::ClientIdentifierNotValid)
+            }
+            Some(user) => AuthResult::success_with_user(user),
+        };
+        Box::pin(async move { Ok(result) })
     }
 
     /// Admits whatever a client publishes, because a refusal here is acknowledged like a success
@@ -238,12 +222,7 @@ impl AuthProvider for Desk {
         _user_id: Option<&'a str>,
         _topic: &'a str,
     ) -> Later<'a, bool> {
-        let serving = |task| {
-            self.connections()
-                .get(&task)
-                .is_some_and(|open| !open.ending)
-        };
-        let from_a_client = task::try_id().is_some_and(serving);
+        let from_a_client = self.connections.serving();
         Box::pin(async move { from_a_client })
     }
 
@@ -259,11 +238,7 @@ impl AuthProvider for Desk {
 
     /// The broker calls this when a connection has ended, before it publishes the will.
     fn cleanup_session<'a>(&'a self, _user_id: &'a str) -> Later<'a, ()> {
-        Box::pin(async move {
-            let Some(task) = task::try_id() else { return };
-            if let Some(open) = self.connections().get_mut(&task) {
-                open.ending = true;
-            }
-        })
+        self.connections.ending();
+        Box::pin(async {})
     }
 }

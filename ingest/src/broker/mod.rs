@@ -11,12 +11,13 @@
 //! calls [`Broker::drop_connections`] and starts another on the same address later.
 
 mod access;
+mod connections;
 mod desk;
 mod limits;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +31,7 @@ pub use access::{Account, Credentials, Login, TokenHash};
 
 use crate::{Arrival, Clock, Decoded, Rejected};
 use access::Door;
+use connections::Connections;
 use desk::Desk;
 use limits::Limits;
 
@@ -40,8 +42,8 @@ pub type Decode = fn(&str, &Bytes, i64) -> Result<Decoded, (Option<Arc<str>>, Re
 /// reading is quarantined or refused by name.
 pub const MAX_PACKET: usize = 1 << 20;
 
-/// Messages a client may have unacknowledged. Only QoS 2 fills it, as a connection is served one
-/// message at a time; clients have 100 in flight at most unless told otherwise.
+/// Messages an MQTT 5 client may send ahead of their acknowledgements, and the most QoS 2 exchanges
+/// of any client: the libraries' own limits lie between 10 and 100.
 const RECEIVE_MAXIMUM: u16 = 1_024;
 
 /// Each alias of each connection keeps a topic in memory; a device has a topic or two.
@@ -156,7 +158,7 @@ impl Broker {
             arrivals,
             subscribed: broadcast::Sender::new(SUBSCRIBED_BACKLOG),
             router: OnceLock::new(),
-            connections: Mutex::default(),
+            connections: Connections::default(),
             stopping: AtomicBool::new(false),
         });
         let runtime = runtime::Builder::new_multi_thread()
@@ -209,11 +211,7 @@ impl Broker {
     /// Clients connected now.
     #[must_use]
     pub fn connected(&self) -> usize {
-        self.desk
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.desk.connections.len()
     }
 
     /// The bound on clients in force.

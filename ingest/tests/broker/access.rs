@@ -200,3 +200,27 @@ fn a_taken_port_says_what_to_do_or_is_stepped_over() {
     assert!(next.addr.port() > first.addr.port());
     next.connect(&hello(4, "device"));
 }
+
+#[test]
+fn nobody_is_put_off_the_line_by_another_under_the_same_client_id() {
+    let rig = Rig::start(&public());
+    for (version, refused) in [(4, 2), (5, 0x85)] {
+        let mut insurer = rig.connect(&hello(version, "office").login("acme", "pssst"));
+        eventually("it is known", || rig.broker.connected() == 1);
+        let intruder = hello(version, "office").login("car-1", "one");
+        assert_eq!(
+            Wire::try_connect(rig.addr, &intruder).err(),
+            Some(Some(refused))
+        );
+        insurer.ping();
+        insurer.expect(PINGRESP);
+
+        let mut again = rig.connect(&hello(version, "office").login("acme", "pssst"));
+        again.ping();
+        again.expect(PINGRESP);
+        again.disconnect();
+        eventually("both are gone", || rig.broker.connected() == 0);
+        rig.connect(&intruder).disconnect();
+        eventually("it is free", || rig.broker.connected() == 0);
+    }
+}

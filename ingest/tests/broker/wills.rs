@@ -83,3 +83,14 @@ fn a_device_that_says_goodbye_has_no_will() {
     eventually("the connection ended", || rig.broker.connected() == 0);
     assert!(rig.arrivals.none_waiting());
 }
+
+#[test]
+fn a_stop_of_the_broker_is_not_the_devices_doing() {
+    let mut rig = Rig::start(&demo());
+    let mut device = rig.connect(&hello(4, "device").will(WILL));
+    tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(rig.broker.stop());
+    assert!(device.read().is_none());
+    assert!(rig.arrivals.none_waiting());
+}

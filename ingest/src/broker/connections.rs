@@ -1,0 +1,90 @@
+//! The connections that are being served.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::task;
+
+/// A connection is known by the task that serves it: the broker's events name only the client
+/// id, which a taken-over connection shares with the one that took it over.
+#[derive(Default)]
+pub(super) struct Connections(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    serving: HashMap<task::Id, Connection>,
+    by_client: HashMap<Arc<str>, task::Id>,
+}
+
+pub(super) struct Connection {
+    pub(super) client_id: Arc<str>,
+    pub(super) user_id: Option<Arc<str>>,
+    pub(super) will: Option<Will>,
+    /// The client has left; what is still to come is its will.
+    pub(super) ending: bool,
+}
+
+pub(super) struct Will {
+    pub(super) topic: Arc<str>,
+    pub(super) payload: Bytes,
+}
+
+impl Connections {
+    /// The current task has answered a CONNECT.
+    pub(super) fn begin(&self, connection: Connection) {
+        let Some(task) = task::try_id() else { return };
+        let mut table = self.lock();
+        table
+            .by_client
+            .insert(Arc::clone(&connection.client_id), task);
+        table.serving.insert(task, connection);
+    }
+
+    /// Whether the current task serves a client that has not left.
+    pub(super) fn serving(&self) -> bool {
+        let Some(task) = task::try_id() else {
+            return false;
+        };
+        self.lock()
+            .serving
+            .get(&task)
+            .is_some_and(|connection| !connection.ending)
+    }
+
+    /// The current task's client has left.
+    pub(super) fn ending(&self) {
+        let Some(task) = task::try_id() else { return };
+        if let Some(connection) = self.lock().serving.get_mut(&task) {
+            connection.ending = true;
+        }
+    }
+
+    /// The current task is done with its connection.
+    pub(super) fn end(&self) -> Option<Connection> {
+        let task = task::try_id()?;
+        let mut table = self.lock();
+        let connection = table.serving.remove(&task)?;
+        if table.by_client.get(&connection.client_id) == Some(&task) {
+            table.by_client.remove(&connection.client_id);
+        }
+        Some(connection)
+    }
+
+    /// Whether somebody else is connected under this client id.
+    pub(super) fn is_anothers(&self, client_id: &str, user_id: &str) -> bool {
+        let table = self.lock();
+        let task = table.by_client.get(client_id);
+        let holder = task.and_then(|task| table.serving.get(task));
+        holder.is_some_and(|holder| holder.user_id.as_deref() != Some(user_id))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().serving.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
