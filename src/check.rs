@@ -26,42 +26,23 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
 }
 
 fn summary(config: &Config) -> String {
-    let Config {
-        mqtt,
-        http,
-        data,
-        sim,
-        clock,
-        weather,
-        journal,
-    } = config;
-    let clients = mqtt
-        .max_clients
-        .map_or("as many clients as open files allow".to_owned(), |most| {
+    let Config { mqtt, http, data, sim, clock, weather, journal } = config;
+    let clients =
+        mqtt.max_clients.map_or("as many clients as open files allow".to_owned(), |most| {
             format!("at most {most} clients")
         });
     let lines = [
         format!(
             "mqtt     {}{}, {}, {clients}",
             mqtt.addr(),
-            if mqtt.port_auto() {
-                " or the next free port"
-            } else {
-                ""
-            },
-            if mqtt.anonymous {
-                "without login"
-            } else {
-                "login needed"
-            },
+            if mqtt.port_auto() { " or the next free port" } else { "" },
+            if mqtt.anonymous { "without login" } else { "login needed" },
         ),
         format!("http     {}", http.listen),
         format!(
             "data     {}, registry {}",
             data.dir.display(),
-            data.registry
-                .as_ref()
-                .map_or("of the demo".into(), |file| file.to_string_lossy()),
+            data.registry.as_ref().map_or("of the demo".into(), |file| file.to_string_lossy()),
         ),
         match sim.enabled {
             true => format!("sim      on, seed {}", sim.seed),
@@ -69,9 +50,7 @@ fn summary(config: &Config) -> String {
         },
         format!(
             "clock    from {}, {} times real time",
-            clock
-                .start
-                .map_or("now".to_owned(), |start| start.to_string()),
+            clock.start.map_or("now".to_owned(), |start| start.to_string()),
             clock.speed,
         ),
         format!("weather  {}, seed {}", weather.feed.name(), weather.seed),
@@ -96,12 +75,8 @@ mod tests {
     #[test]
     fn the_summary_tells_the_defaults() {
         let text = summary(&Config::default());
-        for part in [
-            "127.0.0.1:1883, without login",
-            "127.0.0.1:8080",
-            "horizon 72h",
-            "kept 168h",
-        ] {
+        for part in ["127.0.0.1:1883, without login", "127.0.0.1:8080", "horizon 72h", "kept 168h"]
+        {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
     }

@@ -86,11 +86,7 @@ pub(crate) struct ReplayArgs {
     /// The device that sends: a device id of the registry, for OwnTracks also USER/DEVICE
     #[arg(long = "as", value_name = "DEVICE")]
     pub(crate) device: String,
-    #[arg(
-        long,
-        value_name = "mqtt://HOST[:PORT]",
-        default_value = "mqtt://127.0.0.1:1883"
-    )]
+    #[arg(long, value_name = "mqtt://HOST[:PORT]", default_value = "mqtt://127.0.0.1:1883")]
     pub(crate) broker: BrokerUrl,
     /// Login at the broker
     #[arg(long)]
@@ -178,30 +174,23 @@ impl FromStr for BrokerUrl {
 
     fn from_str(url: &str) -> Result<Self, String> {
         if url.starts_with("mqtts://") {
-            return Err(
-                "TLS is not supported here: use mqtt:// through a local broker or tunnel"
-                    .to_owned(),
-            );
+            return Err("TLS is not supported here: use mqtt:// through a local broker or tunnel"
+                .to_owned());
         }
         let rest = url.strip_prefix("mqtt://").ok_or("begin with mqtt://")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (
-                host,
-                port.parse()
-                    .map_err(|_| format!("`{port}` is no port: give 1 to 65535"))?,
-            ),
+            Some((host, port)) if !port.ends_with(']') => {
+                (host, port.parse().map_err(|_| format!("`{port}` is no port: give 1 to 65535"))?)
+            }
             _ => (rest, 1883),
         };
         if host.is_empty() || host.contains(['/', '@', '?']) || port == 0 {
             return Err(
-                "give mqtt://HOST:PORT; the login goes into --user and --password".to_owned(),
+                "give mqtt://HOST:PORT; the login goes into --user and --password".to_owned()
             );
         }
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-        })
+        Ok(Self { host: host.to_owned(), port })
     }
 }
 
@@ -235,9 +224,7 @@ mod tests {
         let cli = Cli::parse_from(
             "datanaut replay t.gpx --format gpx --speed 60 --as car-01 --timeout 5m".split(' '),
         );
-        let Some(Command::Replay(args)) = cli.command else {
-            panic!("not a replay")
-        };
+        let Some(Command::Replay(args)) = cli.command else { panic!("not a replay") };
         assert_eq!((args.speed, args.at, args.qos), (Speed(60.0), At::Now, 1));
         assert_eq!(args.broker.to_string(), "mqtt://127.0.0.1:1883");
         assert_eq!(args.timeout, Duration::from_secs(300));
@@ -249,29 +236,14 @@ mod tests {
             assert!(speed.parse::<Speed>().is_err(), "{speed}");
         }
         assert_eq!("max".parse(), Ok(Speed(f64::INFINITY)));
-        for url in [
-            "127.0.0.1",
-            "mqtts://h",
-            "mqtt://",
-            "mqtt://u:p@h",
-            "mqtt://h:0",
-            "mqtt://h:x",
-        ] {
+        for url in ["127.0.0.1", "mqtts://h", "mqtt://", "mqtt://u:p@h", "mqtt://h:0", "mqtt://h:x"]
+        {
             assert!(url.parse::<BrokerUrl>().is_err(), "{url}");
         }
         assert_eq!(
             "mqtt://[::1]:1884".parse(),
-            Ok(BrokerUrl {
-                host: "[::1]".to_owned(),
-                port: 1884
-            })
+            Ok(BrokerUrl { host: "[::1]".to_owned(), port: 1884 })
         );
-        assert_eq!(
-            "mqtt://[::1]".parse(),
-            Ok(BrokerUrl {
-                host: "[::1]".to_owned(),
-                port: 1883
-            })
-        );
+        assert_eq!("mqtt://[::1]".parse(), Ok(BrokerUrl { host: "[::1]".to_owned(), port: 1883 }));
     }
 }

@@ -61,12 +61,7 @@ impl Mqtt {
 impl Default for Mqtt {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 1883));
-        Self {
-            listen,
-            port: None,
-            anonymous: true,
-            max_clients: None,
-        }
+        Self { listen, port: None, anonymous: true, max_clients: None }
     }
 }
 
@@ -127,9 +122,7 @@ pub(crate) struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
     }
 }
 
@@ -144,10 +137,7 @@ pub(crate) struct Data {
 
 impl Default for Data {
     fn default() -> Self {
-        Self {
-            dir: PathBuf::from("datanaut-data"),
-            registry: None,
-        }
+        Self { dir: PathBuf::from("datanaut-data"), registry: None }
     }
 }
 
@@ -161,10 +151,7 @@ pub(crate) struct Sim {
 
 impl Default for Sim {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            seed: 1,
-        }
+        Self { enabled: true, seed: 1 }
     }
 }
 
@@ -181,10 +168,7 @@ pub(crate) struct ClockStart {
 
 impl Default for ClockStart {
     fn default() -> Self {
-        Self {
-            start: None,
-            speed: 1.0,
-        }
+        Self { start: None, speed: 1.0 }
     }
 }
 
@@ -198,10 +182,7 @@ pub(crate) struct Weather {
 
 impl Default for Weather {
     fn default() -> Self {
-        Self {
-            feed: Feed::Synthetic,
-            seed: 1,
-        }
+        Self { feed: Feed::Synthetic, seed: 1 }
     }
 }
 
@@ -249,10 +230,8 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or says something that makes no sense: with the place.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(path, &text)
     }
 
@@ -261,10 +240,7 @@ impl Config {
     /// # Errors
     /// As [`Self::load`], and when the flags make no sense together with the file.
     pub(crate) fn for_serving(flags: &ServeArgs) -> Result<Self, ConfigError> {
-        let mut config = flags
-            .config
-            .as_deref()
-            .map_or_else(|| Ok(Self::default()), Self::load)?;
+        let mut config = flags.config.as_deref().map_or_else(|| Ok(Self::default()), Self::load)?;
         config.override_with(flags);
         config.validate().map_err(ConfigError::Flags)?;
         Ok(config)
@@ -301,9 +277,7 @@ impl Config {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let advice = || format!("`{text}` is no duration: give for example 90s, 15m, 72h or 7d");
     let span: Span = text.parse().map_err(|_| advice())?;
-    let signed = span
-        .to_duration(SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| advice())?;
+    let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| advice())?;
     Duration::try_from(signed).map_err(|_| advice())
 }
 
@@ -314,7 +288,5 @@ fn duration_text<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Err
 fn timestamp<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D::Error> {
     let time = toml::value::Datetime::deserialize(input)?.to_string();
     let advice = || format!("`{time}` needs date, time and offset: 2022-05-28T06:53:52Z");
-    time.parse()
-        .map(Some)
-        .map_err(|_| de::Error::custom(advice()))
+    time.parse().map(Some).map_err(|_| de::Error::custom(advice()))
 }

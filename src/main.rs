@@ -24,19 +24,13 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<ExitCode> {
     let filter = EnvFilter::try_new(&cli.log).context("--log")?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match cli.command {
         Some(Command::Check(args)) => Ok(check::run(&args)),
         Some(Command::Replay(args)) => replay::run(&args).await,
         None => {
             let config = config::Config::for_serving(&cli.serve)?;
-            bail!(
-                "this build only checks and replays; it would serve on {}",
-                config.http.listen
-            )
+            bail!("this build only checks and replays; it would serve on {}", config.http.listen)
         }
     }
 }

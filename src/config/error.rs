@@ -6,25 +6,11 @@ use super::validate::Wrong;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error("{}: cannot be read: {source}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{}:{line}:{column}: unknown key `{key}`, {advice}", path.display())]
-    UnknownKey {
-        path: PathBuf,
-        line: usize,
-        column: usize,
-        key: String,
-        advice: String,
-    },
+    UnknownKey { path: PathBuf, line: usize, column: usize, key: String, advice: String },
     #[error("{}:{line}:{column}: {what}", path.display())]
-    Invalid {
-        path: PathBuf,
-        line: usize,
-        column: usize,
-        what: String,
-    },
+    Invalid { path: PathBuf, line: usize, column: usize, what: String },
     #[error("{0}")]
     Flags(Wrong),
 }
@@ -34,30 +20,14 @@ impl ConfigError {
         let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
         let path = path.to_owned();
         match unknown_key(error.message()) {
-            Some((key, advice)) => Self::UnknownKey {
-                path,
-                line,
-                column,
-                key,
-                advice,
-            },
-            None => Self::Invalid {
-                path,
-                line,
-                column,
-                what: error.message().replace('\n', "; "),
-            },
+            Some((key, advice)) => Self::UnknownKey { path, line, column, key, advice },
+            None => Self::Invalid { path, line, column, what: error.message().replace('\n', "; ") },
         }
     }
 
     pub(super) fn from_wrong(path: &Path, text: &str, wrong: &Wrong) -> Self {
         let (line, column) = line_and_column(text, offset_of_key(text, wrong.key).unwrap_or(0));
-        Self::Invalid {
-            path: path.to_owned(),
-            line,
-            column,
-            what: wrong.to_string(),
-        }
+        Self::Invalid { path: path.to_owned(), line, column, what: wrong.to_string() }
     }
 }
 
@@ -65,10 +35,7 @@ impl ConfigError {
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// The key and what to write instead, when serde's message is about an unknown field: it quotes
@@ -79,10 +46,7 @@ fn unknown_key(message: &str) -> Option<(String, String)> {
     let key = words.next()?.to_owned();
     let known: Vec<&str> = words.collect();
     let likeness = |name: &&str| strsim::jaro_winkler(&key, name);
-    let closest = known
-        .iter()
-        .copied()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let closest = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     let advice = match closest {
         // Below this, names share little more than a letter or two.
         Some(name) if likeness(&name) > 0.7 => format!("did you mean `{name}`?"),

@@ -65,10 +65,7 @@ impl Config {
             return wrong("journal.quarantine_keep", "must be from 1h to 30d");
         }
         if !(1..=LARGEST_BATCH).contains(&journal.max_batch) {
-            return wrong(
-                "journal.max_batch",
-                format!("must be from 1 to {LARGEST_BATCH}"),
-            );
+            return wrong("journal.max_batch", format!("must be from 1 to {LARGEST_BATCH}"));
         }
         Ok(())
     }
@@ -77,10 +74,7 @@ impl Config {
     pub(super) fn validate_ports(&self) -> Result<(), Wrong> {
         const ADVICE: &str = "port 0 would be another port at each start: give a fixed one";
         if self.mqtt.port == Some(Port::Number(0)) {
-            return wrong(
-                "mqtt.port",
-                format!("{ADVICE}, or \"auto\" for the next free one"),
-            );
+            return wrong("mqtt.port", format!("{ADVICE}, or \"auto\" for the next free one"));
         }
         if self.mqtt.addr().port() == 0 {
             return wrong("mqtt.listen", ADVICE);
@@ -111,8 +105,5 @@ impl Config {
 }
 
 fn wrong(key: &'static str, what: impl Into<String>) -> Result<(), Wrong> {
-    Err(Wrong {
-        key,
-        what: what.into(),
-    })
+    Err(Wrong { key, what: what.into() })
 }

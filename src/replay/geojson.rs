@@ -64,20 +64,12 @@ pub(crate) fn read(text: &str, topic: &str, accuracy_m: f64) -> Result<Recording
 
 impl Feature {
     fn lines(&self) -> Result<Vec<(Line, Times)>> {
-        let Some(Geometry {
-            kind,
-            coordinates: Some(coordinates),
-        }) = &self.geometry
-        else {
+        let Some(Geometry { kind, coordinates: Some(coordinates) }) = &self.geometry else {
             return Ok(Vec::new());
         };
-        let properties = self
-            .properties
-            .as_ref()
-            .and_then(|all| all.coordinate_properties.as_ref());
-        let times = properties
-            .and_then(|all| all.times.as_ref())
-            .map_or("[]", |times| times.get());
+        let properties =
+            self.properties.as_ref().and_then(|all| all.coordinate_properties.as_ref());
+        let times = properties.and_then(|all| all.times.as_ref()).map_or("[]", |times| times.get());
         let (lines, times): (Vec<Line>, Vec<Times>) = match kind.as_str() {
             "LineString" => (vec![parse(coordinates.get())?], vec![parse(times)?]),
             "MultiLineString" => (parse(coordinates.get())?, parse(times)?),
@@ -103,24 +95,13 @@ fn message(
         return Err("no valid lat and lon".to_owned());
     };
     let altitude_m = rest.first().copied();
-    let fix = Fix {
-        seq,
-        lat: *lat,
-        lon: *lon,
-        accuracy_m,
-        altitude_m,
-        speed_mps: None,
-    };
+    let fix = Fix { seq, lat: *lat, lon: *lon, accuracy_m, altitude_m, speed_mps: None };
     if !fix.is_valid() {
         return Err("no valid lat and lon".to_owned());
     }
     let time = time.ok_or("no time")?.get();
     let at_ms = json::value_ms(time).ok_or_else(|| format!("{time} is no time"))?;
-    Ok(Message {
-        topic: topic.to_owned(),
-        at_ms,
-        body: Body::Fix(fix),
-    })
+    Ok(Message { topic: topic.to_owned(), at_ms, body: Body::Fix(fix) })
 }
 
 #[cfg(test)]
@@ -128,11 +109,7 @@ mod tests {
     use super::*;
 
     fn times(recording: &Recording) -> Vec<i64> {
-        recording
-            .messages
-            .iter()
-            .map(|message| message.at_ms)
-            .collect()
+        recording.messages.iter().map(|message| message.at_ms).collect()
     }
 
     #[test]
@@ -143,18 +120,10 @@ mod tests {
             {"type":"Feature","properties":null,"geometry":{"type":"Point","coordinates":[16.95,51.11]}}]}"#;
         let recording = read(text, "t", 5.0).unwrap();
         assert_eq!(times(&recording), [1_000, 2_500]);
-        let Body::Fix(first) = &recording.messages[0].body else {
-            panic!("not a fix")
-        };
+        let Body::Fix(first) = &recording.messages[0].body else { panic!("not a fix") };
         let altitude_m = Some(124.1);
-        let expect = Fix {
-            seq: 1,
-            lat: 51.11,
-            lon: 16.95,
-            accuracy_m: 5.0,
-            altitude_m,
-            speed_mps: None,
-        };
+        let expect =
+            Fix { seq: 1, lat: 51.11, lon: 16.95, accuracy_m: 5.0, altitude_m, speed_mps: None };
         assert_eq!(*first, expect);
     }
 
@@ -184,13 +153,6 @@ mod tests {
     #[test]
     fn what_is_no_geojson_is_refused() {
         assert!(read("<gpx/>", "t", 5.0).is_err());
-        assert!(
-            read(
-                r#"{"geometry":{"type":"LineString","coordinates":[1]}}"#,
-                "t",
-                5.0
-            )
-            .is_err()
-        );
+        assert!(read(r#"{"geometry":{"type":"LineString","coordinates":[1]}}"#, "t", 5.0).is_err());
     }
 }

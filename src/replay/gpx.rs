@@ -31,11 +31,7 @@ pub(crate) fn read(text: &str, topic: &str, accuracy_m: f64) -> Result<Recording
     let mut reader = Reader::from_str(text);
     // Seen in names of tracks; those are not read.
     reader.config_mut().allow_dangling_amp = true;
-    let mut lines = Lines {
-        text,
-        counted_to: 0,
-        line: 1,
-    };
+    let mut lines = Lines { text, counted_to: 0, line: 1 };
     let mut recording = Recording::default();
     let mut point: Option<Point> = None;
     let mut child = None;
@@ -82,21 +78,8 @@ fn child_named(name: &str) -> Option<Child> {
 
 impl Point {
     fn begin(start: &BytesStart, line: usize) -> Self {
-        let degrees = |name| {
-            start
-                .try_get_attribute(name)
-                .ok()??
-                .value
-                .trim()
-                .parse()
-                .ok()
-        };
-        Self {
-            line,
-            lat: degrees("lat"),
-            lon: degrees("lon"),
-            ..Self::default()
-        }
+        let degrees = |name| start.try_get_attribute(name).ok()??.value.trim().parse().ok();
+        Self { line, lat: degrees("lat"), lon: degrees("lon"), ..Self::default() }
     }
 
     fn text_of(&mut self, child: Child) -> &mut String {
@@ -109,12 +92,8 @@ impl Point {
 
     fn end(self, seq: u64, topic: &str, accuracy_m: f64, recording: &mut Recording) {
         let place = format!("line {}", self.line);
-        let number = |text: &str| {
-            text.trim()
-                .parse()
-                .ok()
-                .filter(|number: &f64| number.is_finite())
-        };
+        let number =
+            |text: &str| text.trim().parse().ok().filter(|number: &f64| number.is_finite());
         let fix = Fix {
             seq,
             lat: self.lat.unwrap_or(f64::NAN),
@@ -124,26 +103,15 @@ impl Point {
             speed_mps: number(&self.speed).filter(|speed| *speed >= 0.0),
         };
         if !fix.is_valid() {
-            return recording
-                .unusable
-                .add(format!("{place}: no valid lat and lon"));
+            return recording.unusable.add(format!("{place}: no valid lat and lon"));
         }
         match time_ms(self.time.trim()) {
             Some(at_ms) => {
                 let topic = topic.to_owned();
-                recording.push(
-                    Message {
-                        topic,
-                        at_ms,
-                        body: Body::Fix(fix),
-                    },
-                    place,
-                );
+                recording.push(Message { topic, at_ms, body: Body::Fix(fix) }, place);
             }
             None if self.time.is_empty() => recording.unusable.add(format!("{place}: no time")),
-            None => recording
-                .unusable
-                .add(format!("{place}: `{}` is no time", self.time.trim())),
+            None => recording.unusable.add(format!("{place}: `{}` is no time", self.time.trim())),
         }
     }
 }
@@ -152,10 +120,7 @@ impl Point {
 fn time_ms(text: &str) -> Option<i64> {
     let at = text.parse::<Timestamp>().ok().or_else(|| {
         let local = text.parse::<civil::DateTime>().ok()?;
-        local
-            .to_zoned(TimeZone::UTC)
-            .ok()
-            .map(|zoned| zoned.timestamp())
+        local.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
     })?;
     Some(at.as_millisecond())
 }
@@ -169,9 +134,7 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn at(&mut self, position: u64) -> usize {
-        let position = usize::try_from(position)
-            .unwrap_or(usize::MAX)
-            .min(self.text.len());
+        let position = usize::try_from(position).unwrap_or(usize::MAX).min(self.text.len());
         if position > self.counted_to {
             let passed = &self.text.as_bytes()[self.counted_to..position];
             self.line += passed.iter().filter(|byte| **byte == b'\n').count();
@@ -221,17 +184,7 @@ mod tests {
         assert_eq!(times, [0, 2_500, 4_000]);
         let (lat, lon) = (48.356433, 10.081652);
         let (altitude_m, speed_mps) = (Some(511.6), Some(13.5));
-        assert_eq!(
-            fixes[0].1,
-            Fix {
-                seq: 1,
-                lat,
-                lon,
-                accuracy_m: 10.0,
-                altitude_m,
-                speed_mps
-            }
-        );
+        assert_eq!(fixes[0].1, Fix { seq: 1, lat, lon, accuracy_m: 10.0, altitude_m, speed_mps });
         assert_eq!((fixes[1].1.seq, fixes[1].1.altitude_m), (2, None));
         assert_eq!(recording.unusable.count + recording.out_of_order.count, 0);
     }

@@ -22,11 +22,7 @@ pub(crate) fn time_ms(json: &str) -> Result<i64, String> {
         let readings: Vec<&RawValue> =
             serde_json::from_str(json).map_err(|error| error.to_string())?;
         let times = readings.iter().map(|reading| time_ms(reading.get()));
-        return times
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .max()
-            .ok_or("empty array".into());
+        return times.collect::<Result<Vec<_>, _>>()?.into_iter().max().ok_or("empty array".into());
     }
     let object: Object =
         serde_json::from_str(json).map_err(|error| format!("no JSON object: {error}"))?;
@@ -45,10 +41,8 @@ pub(crate) fn shifted(json: &str, shift_ms: i64) -> String {
     }
     if json.trim_start().starts_with('[') {
         let readings: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
-        let moved: Vec<_> = readings
-            .iter()
-            .map(|reading| shifted(reading.get(), shift_ms))
-            .collect();
+        let moved: Vec<_> =
+            readings.iter().map(|reading| shifted(reading.get(), shift_ms)).collect();
         return format!("[{}]", moved.join(","));
     }
     let object: Object = serde_json::from_str(json).unwrap_or_default();
@@ -83,18 +77,11 @@ pub(crate) fn value_ms(value: &str) -> Option<i64> {
         Time::Text(text) => match text.trim().parse() {
             Ok(number) => number,
             Err(_) => {
-                return text
-                    .parse::<Timestamp>()
-                    .ok()
-                    .map(Timestamp::as_millisecond);
+                return text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
             }
         },
     };
-    let ms = if number.abs() < 1e11 {
-        number * 1e3
-    } else {
-        number
-    };
+    let ms = if number.abs() < 1e11 { number * 1e3 } else { number };
     let known = Timestamp::MIN.as_millisecond() as f64..=Timestamp::MAX.as_millisecond() as f64;
     known.contains(&ms).then(|| ms.round() as i64)
 }
@@ -117,14 +104,8 @@ mod tests {
         ] {
             assert_eq!(time_ms(&format!(r#"{{"ts":{ts}}}"#)), Ok(NOON_MS), "{ts}");
         }
-        assert_eq!(
-            time_ms(r#"{"_type":"lwt","tst":"1653739200"}"#),
-            Ok(NOON_MS)
-        );
-        assert_eq!(
-            time_ms(r#"[{"ts":1},{"ts":1653739200},{"ts":2}]"#),
-            Ok(NOON_MS)
-        );
+        assert_eq!(time_ms(r#"{"_type":"lwt","tst":"1653739200"}"#), Ok(NOON_MS));
+        assert_eq!(time_ms(r#"[{"ts":1},{"ts":1653739200},{"ts":2}]"#), Ok(NOON_MS));
     }
 
     #[test]
@@ -152,10 +133,7 @@ mod tests {
         );
         assert_eq!(shifted(json, 0), json);
         assert_eq!(
-            shifted(
-                r#"{"_type":"location","tst":100,"created_at":"160"}"#,
-                10_999
-            ),
+            shifted(r#"{"_type":"location","tst":100,"created_at":"160"}"#, 10_999),
             r#"{"_type":"location","created_at":170,"tst":110}"#
         );
         assert_eq!(

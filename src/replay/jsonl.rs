@@ -40,16 +40,10 @@ fn read_line(line: &str, topic: &str) -> Result<Message, String> {
         },
     };
     if topic.is_empty() || topic.contains(['+', '#', '\0']) {
-        return Err(format!(
-            "nothing can be published under the topic `{topic}`"
-        ));
+        return Err(format!("nothing can be published under the topic `{topic}`"));
     }
     let at_ms = json::time_ms(payload.get())?;
-    Ok(Message {
-        topic,
-        at_ms,
-        body: Body::Sent(payload),
-    })
+    Ok(Message { topic, at_ms, body: Body::Sent(payload) })
 }
 
 #[cfg(test)]
@@ -64,26 +58,15 @@ mod tests {
 {"topic":"owntracks/a/b","payload":{"_type":"location","tst":9}}
 "#;
         let recording = read(text, "telemetry/thermostat/t-1");
-        let sent: Vec<_> = recording
-            .messages
-            .iter()
-            .map(|m| (m.topic.as_str(), m.at_ms, m.payload(0)))
-            .collect();
+        let sent: Vec<_> =
+            recording.messages.iter().map(|m| (m.topic.as_str(), m.at_ms, m.payload(0))).collect();
         let own = "telemetry/thermostat/t-1";
         assert_eq!(
             sent,
             [
                 (own, 1_000, r#"{"ts":1,"indoor_c":20.5}"#.to_owned()),
-                (
-                    own,
-                    3_000,
-                    r#"[{"ts":2,"indoor_c":21},{"ts":3,"indoor_c":21}]"#.to_owned()
-                ),
-                (
-                    "owntracks/a/b",
-                    9_000,
-                    r#"{"_type":"location","tst":9}"#.to_owned()
-                ),
+                (own, 3_000, r#"[{"ts":2,"indoor_c":21},{"ts":3,"indoor_c":21}]"#.to_owned()),
+                ("owntracks/a/b", 9_000, r#"{"_type":"location","tst":9}"#.to_owned()),
             ]
         );
     }
@@ -96,9 +79,6 @@ mod tests {
         let notes = recording.unusable.first;
         assert!(notes[0].starts_with("line 2: no JSON"), "{notes:?}");
         assert!(notes[1].starts_with("line 3: no time"), "{notes:?}");
-        assert!(
-            notes[2].starts_with("line 4: nothing can be published"),
-            "{notes:?}"
-        );
+        assert!(notes[2].starts_with("line 4: nothing can be published"), "{notes:?}");
     }
 }

@@ -64,10 +64,7 @@ fn target(args: &ReplayArgs) -> Target {
 
 fn read(args: &ReplayArgs) -> Result<Recording> {
     let accuracy_m = args.accuracy_m;
-    ensure!(
-        accuracy_m.is_finite() && accuracy_m >= 0.0,
-        "--accuracy-m must be 0 or more"
-    );
+    ensure!(accuracy_m.is_finite() && accuracy_m >= 0.0, "--accuracy-m must be 0 or more");
     let format = format_of(args)?;
     let topic = match format {
         Format::Owntracks => owntracks_topic(&args.device)?,
@@ -85,11 +82,7 @@ fn read(args: &ReplayArgs) -> Result<Recording> {
 }
 
 fn format_of(args: &ReplayArgs) -> Result<Format> {
-    let ending = args
-        .file
-        .extension()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let ending = args.file.extension().unwrap_or_default().to_ascii_lowercase();
     match (args.format, ending.to_str()) {
         (Some(format), _) => Ok(format),
         (None, Some("gpx")) => Ok(Format::Gpx),
@@ -102,10 +95,7 @@ fn format_of(args: &ReplayArgs) -> Result<Format> {
 
 fn read_text(file: &Path) -> Result<String> {
     let bytes = std::fs::metadata(file)?.len();
-    ensure!(
-        bytes <= MAX_FILE_BYTES,
-        "larger than {MAX_FILE_BYTES} bytes: split it"
-    );
+    ensure!(bytes <= MAX_FILE_BYTES, "larger than {MAX_FILE_BYTES} bytes: split it");
     std::fs::read_to_string(file).context("cannot be read as UTF-8 text")
 }
 
@@ -152,21 +142,11 @@ fn tell_about(recording: &Recording) {
 
 fn summary(recording: &Recording, report: &Report) -> String {
     let seconds = report.took.as_secs_f64();
-    let published = || {
-        recording.messages[..report.published]
-            .iter()
-            .map(|message| message.at_ms)
-    };
+    let published = || recording.messages[..report.published].iter().map(|message| message.at_ms);
     let stamp = |at_ms: Option<i64>| {
-        at_ms.map_or("none".to_owned(), |at_ms| {
-            rfc3339(at_ms.saturating_add(report.shift_ms))
-        })
+        at_ms.map_or("none".to_owned(), |at_ms| rfc3339(at_ms.saturating_add(report.shift_ms)))
     };
-    let rate = if seconds > 0.0 {
-        report.acknowledged as f64 / seconds
-    } else {
-        0.0
-    };
+    let rate = if seconds > 0.0 { report.acknowledged as f64 / seconds } else { 0.0 };
     format!(
         "points        {} ({} unusable, {} out of order, {} of other kinds)\n\
          published     {} ({} sent again)\n\

@@ -32,9 +32,7 @@ fn read_line(line: &str, base: &str) -> Result<Option<Message>, String> {
     if line.is_empty() {
         return Ok(None);
     }
-    let json_start = line
-        .find('{')
-        .ok_or("no JSON object: want time, topic and JSON")?;
+    let json_start = line.find('{').ok_or("no JSON object: want time, topic and JSON")?;
     let (head, payload) = line.split_at(json_start);
     match head.split_whitespace().nth(1) {
         Some("*" | "event") => {}
@@ -51,11 +49,7 @@ fn read_line(line: &str, base: &str) -> Result<Option<Message>, String> {
         _ => return Ok(None),
     };
     let at_ms = json::time_ms(sent.get())?;
-    Ok(Some(Message {
-        topic,
-        at_ms,
-        body: Body::Sent(sent),
-    }))
+    Ok(Some(Message { topic, at_ms, body: Body::Sent(sent) }))
 }
 
 #[cfg(test)]
@@ -75,11 +69,7 @@ garbage";
     #[test]
     fn locations_and_transitions_are_replayed_in_the_order_recorded() {
         let recording = read(REC, "owntracks/replay/phone");
-        let sent: Vec<_> = recording
-            .messages
-            .iter()
-            .map(|m| (m.topic.as_str(), m.at_ms))
-            .collect();
+        let sent: Vec<_> = recording.messages.iter().map(|m| (m.topic.as_str(), m.at_ms)).collect();
         assert_eq!(
             sent,
             [

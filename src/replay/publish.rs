@@ -66,9 +66,7 @@ pub(crate) async fn publish(messages: &[Message], target: &Target) -> Report {
     };
     let outcome = publisher.over_all_connections().await;
     let mut report = publisher.report;
-    report.took = publisher
-        .running
-        .map_or(Duration::ZERO, |(started, _)| started.elapsed());
+    report.took = publisher.running.map_or(Duration::ZERO, |(started, _)| started.elapsed());
     report.gave_up = outcome.err();
     report
 }
@@ -128,11 +126,7 @@ impl Publisher<'_> {
                 connection.close().await;
                 return Ok(());
             }
-            let due = if connection.is_up {
-                self.next_due()
-            } else {
-                None
-            };
+            let due = if connection.is_up { self.next_due() } else { None };
             let is_waiting = !connection.is_up || !self.outbox.is_empty();
             tokio::select! {
                 event = connection.events.recv() => self.handle(event, &mut connection)?,
@@ -147,10 +141,7 @@ impl Publisher<'_> {
     }
 
     fn no_progress(&self) -> String {
-        format!(
-            "{} acknowledged nothing for {:?}",
-            self.target.broker, self.target.patience
-        )
+        format!("{} acknowledged nothing for {:?}", self.target.broker, self.target.patience)
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -204,13 +195,7 @@ impl Publisher<'_> {
     }
 
     fn start(&mut self) {
-        let Self {
-            messages: [first, ..],
-            target,
-            running: None,
-            ..
-        } = self
-        else {
+        let Self { messages: [first, ..], target, running: None, .. } = self else {
             return;
         };
         let last_ms = self.messages.iter().map(|message| message.at_ms).max();
@@ -236,9 +221,9 @@ impl Publisher<'_> {
         };
         let broker = &self.target.broker;
         match error {
-            ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized) => End::Final(
-                anyhow!("{broker} refused the login: check --user and --password"),
-            ),
+            ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized) => {
+                End::Final(anyhow!("{broker} refused the login: check --user and --password"))
+            }
             ConnectionError::ConnectionRefused(code @ (BadClientId | RefusedProtocolVersion)) => {
                 End::Final(anyhow!("{broker} refused the connection: {code:?}"))
             }
@@ -283,15 +268,7 @@ impl Connection {
             _ => QoS::ExactlyOnce,
         };
         let (handed_over, in_flight) = (VecDeque::new(), BTreeMap::new());
-        Self {
-            client,
-            events,
-            poller,
-            is_up: false,
-            qos,
-            handed_over,
-            in_flight,
-        }
+        Self { client, events, poller, is_up: false, qos, handed_over, in_flight }
     }
 
     /// A message that does not get out stays in the outbox; the poller tells why the connection

@@ -67,18 +67,11 @@ impl Notes {
 impl Recording {
     /// Adds a message; `place` says where it stands in the file.
     pub(crate) fn push(&mut self, message: Message, place: impl std::fmt::Display) {
-        if let Some(before) = self
-            .messages
-            .last()
-            .filter(|before| message.at_ms <= before.at_ms)
-        {
+        if let Some(before) = self.messages.last().filter(|before| message.at_ms <= before.at_ms) {
             let by_ms = before.at_ms - message.at_ms;
             self.out_of_order.add(match by_ms {
                 0 => format!("{place}: same time as the one before"),
-                _ => format!(
-                    "{place}: {} s earlier than the one before",
-                    by_ms as f64 / 1e3
-                ),
+                _ => format!("{place}: {} s earlier than the one before", by_ms as f64 / 1e3),
             });
         }
         self.messages.push(message);
@@ -109,24 +102,9 @@ impl Fix {
             #[serde(skip_serializing_if = "Option::is_none")]
             speed_mps: Option<f64>,
         }
-        let Self {
-            seq,
-            lat,
-            lon,
-            accuracy_m,
-            altitude_m,
-            speed_mps,
-        } = *self;
+        let Self { seq, lat, lon, accuracy_m, altitude_m, speed_mps } = *self;
         let ts = &rfc3339(at_ms);
-        let payload = Payload {
-            ts,
-            seq,
-            lat,
-            lon,
-            accuracy_m,
-            altitude_m,
-            speed_mps,
-        };
+        let payload = Payload { ts, seq, lat, lon, accuracy_m, altitude_m, speed_mps };
         serde_json::to_string(&payload).unwrap_or_default()
     }
 
@@ -137,13 +115,8 @@ impl Fix {
 }
 
 pub(crate) fn rfc3339(at_ms: i64) -> String {
-    let clamped = at_ms.clamp(
-        Timestamp::MIN.as_millisecond(),
-        Timestamp::MAX.as_millisecond(),
-    );
-    Timestamp::from_millisecond(clamped)
-        .unwrap_or_default()
-        .to_string()
+    let clamped = at_ms.clamp(Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond());
+    Timestamp::from_millisecond(clamped).unwrap_or_default().to_string()
 }
 
 #[cfg(test)]
@@ -161,11 +134,7 @@ mod tests {
             speed_mps: None,
         };
         let at_ms = 1_653_723_889_000;
-        let message = Message {
-            topic: String::new(),
-            at_ms,
-            body: Body::Fix(fix),
-        };
+        let message = Message { topic: String::new(), at_ms, body: Body::Fix(fix) };
         assert_eq!(
             message.payload(1_500),
             r#"{"ts":"2022-05-28T07:44:50.5Z","seq":7,"lat":47.547253,"lon":9.735835,"accuracy_m":10.0,"altitude_m":409.7}"#
@@ -177,23 +146,13 @@ mod tests {
         let mut recording = Recording::default();
         for (place, at_ms) in [(1, 5_000), (2, 5_000), (3, 3_500), (4, 9_000)] {
             let sent = RawValue::from_string("{}".to_owned()).unwrap();
-            recording.push(
-                Message {
-                    topic: String::new(),
-                    at_ms,
-                    body: Body::Sent(sent),
-                },
-                place,
-            );
+            recording.push(Message { topic: String::new(), at_ms, body: Body::Sent(sent) }, place);
         }
         assert_eq!(recording.messages.len(), 4);
         assert_eq!(recording.out_of_order.count, 2);
         assert_eq!(
             recording.out_of_order.first,
-            [
-                "2: same time as the one before",
-                "3: 1.5 s earlier than the one before"
-            ]
+            ["2: same time as the one before", "3: 1.5 s earlier than the one before"]
         );
     }
 }

@@ -28,12 +28,7 @@ impl Schedule {
             At::Recorded => 0,
         };
         let takes = Duration::from_millis(takes_ms.unsigned_abs());
-        Self {
-            first_ms,
-            speed: speed.0,
-            shift_ms,
-            takes,
-        }
+        Self { first_ms, speed: speed.0, shift_ms, takes }
     }
 
     /// How long after the first message the next one goes out; `latest_ms` is the latest recorded

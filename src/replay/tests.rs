@@ -14,9 +14,7 @@ use super::*;
 use crate::cli::{At, Cli, Command};
 
 fn args(line: &str) -> ReplayArgs {
-    let words = ["datanaut", "replay"]
-        .into_iter()
-        .chain(line.split_whitespace());
+    let words = ["datanaut", "replay"].into_iter().chain(line.split_whitespace());
     match Cli::try_parse_from(words).unwrap().command {
         Some(Command::Replay(args)) => args,
         other => panic!("not a replay: {other:?}"),
@@ -25,9 +23,8 @@ fn args(line: &str) -> ReplayArgs {
 
 /// A track of `count` fixes, one a second.
 fn track(count: u64) -> Recording {
-    let lines: Vec<_> = (0..count)
-        .map(|at| format!(r#"{{"ts":{},"seq":{at}}}"#, 1_000_000 + at))
-        .collect();
+    let lines: Vec<_> =
+        (0..count).map(|at| format!(r#"{{"ts":{},"seq":{at}}}"#, 1_000_000 + at)).collect();
     jsonl::read(&lines.join("\n"), "telemetry/car/car-01")
 }
 
@@ -42,14 +39,8 @@ enum Script {
     },
 }
 
-const ALL: Script = Script::Acknowledge {
-    answered: usize::MAX,
-    unanswered: 0,
-};
-const NONE: Script = Script::Acknowledge {
-    answered: 0,
-    unanswered: usize::MAX,
-};
+const ALL: Script = Script::Acknowledge { answered: usize::MAX, unanswered: 0 };
+const NONE: Script = Script::Acknowledge { answered: 0, unanswered: usize::MAX };
 
 /// A broker that serves one connection after the other by its script; returns the payloads that
 /// each brought.
@@ -71,17 +62,9 @@ async fn serve(mut stream: TcpStream, script: Script) -> Vec<String> {
                 ConnAck::new(code, false).write(&mut output).unwrap();
             }
             (Ok(Packet::Connect(_)), _) => {
-                ConnAck::new(ConnectReturnCode::Success, false)
-                    .write(&mut output)
-                    .unwrap();
+                ConnAck::new(ConnectReturnCode::Success, false).write(&mut output).unwrap();
             }
-            (
-                Ok(Packet::Publish(publish)),
-                Script::Acknowledge {
-                    answered,
-                    unanswered,
-                },
-            ) => {
+            (Ok(Packet::Publish(publish)), Script::Acknowledge { answered, unanswered }) => {
                 payloads.push(String::from_utf8(publish.payload.to_vec()).unwrap());
                 if payloads.len() <= answered && publish.qos == QoS::AtLeastOnce {
                     PubAck::new(publish.pkid).write(&mut output).unwrap();
@@ -105,11 +88,7 @@ async fn serve(mut stream: TcpStream, script: Script) -> Vec<String> {
 /// something unread would reset it.
 async fn hang_up(mut stream: TcpStream) {
     stream.shutdown().await.unwrap();
-    while stream
-        .read_buf(&mut BytesMut::with_capacity(4_096))
-        .await
-        .is_ok_and(|read| read > 0)
-    {}
+    while stream.read_buf(&mut BytesMut::with_capacity(4_096)).await.is_ok_and(|read| read > 0) {}
 }
 
 /// Publishes `recording` to a broker with these scripts.
@@ -130,41 +109,23 @@ async fn publish_to(
 async fn everything_is_published_in_order_and_acknowledged() {
     let recording = track(1_000);
     let (report, received) = publish_to(&recording, vec![ALL], "--speed max --at recorded").await;
-    assert_eq!(
-        (report.published, report.acknowledged, report.resent),
-        (1_000, 1_000, 0)
-    );
+    assert_eq!((report.published, report.acknowledged, report.resent), (1_000, 1_000, 0));
     assert!(report.gave_up.is_none());
-    let expect: Vec<_> = recording
-        .messages
-        .iter()
-        .map(|message| message.payload(0))
-        .collect();
+    let expect: Vec<_> = recording.messages.iter().map(|message| message.payload(0)).collect();
     assert_eq!(received, [expect]);
 }
 
 #[tokio::test]
 async fn what_a_lost_connection_left_unacknowledged_is_sent_again_unchanged() {
     let recording = track(300);
-    let broken = Script::Acknowledge {
-        answered: 40,
-        unanswered: 25,
-    };
+    let broken = Script::Acknowledge { answered: 40, unanswered: 25 };
     let (report, received) = publish_to(&recording, vec![broken, broken, ALL], "--speed max").await;
     assert_eq!((report.published, report.acknowledged), (300, 300));
     assert!(report.resent >= 50, "{report:?}");
     assert!(report.gave_up.is_none());
-    let expect: Vec<_> = recording
-        .messages
-        .iter()
-        .map(|m| m.payload(report.shift_ms))
-        .collect();
+    let expect: Vec<_> = recording.messages.iter().map(|m| m.payload(report.shift_ms)).collect();
     assert_eq!(received[0], expect[..65]);
-    assert_eq!(
-        received[1],
-        expect[40..105],
-        "from the first that was not acknowledged"
-    );
+    assert_eq!(received[1], expect[40..105], "from the first that was not acknowledged");
     assert_eq!(received[2], expect[80..]);
 }
 
@@ -173,11 +134,7 @@ async fn a_broker_that_acknowledges_nothing_is_given_up_after_the_timeout() {
     let recording = track(500);
     let (report, received) =
         publish_to(&recording, vec![NONE], "--speed max --timeout 300ms").await;
-    assert_eq!(
-        (report.published, report.acknowledged),
-        (100, 0),
-        "bounded in flight"
-    );
+    assert_eq!((report.published, report.acknowledged), (100, 0), "bounded in flight");
     assert_eq!(received[0].len(), 100);
     let why = report.gave_up.unwrap().to_string();
     assert!(why.contains("acknowledged nothing for 300ms"), "{why}");
@@ -216,11 +173,7 @@ async fn fixes_go_out_at_their_pace_and_end_now() {
     let started_ms = jiff::Timestamp::now().as_millisecond();
     let (report, received) = publish_to(&recording, vec![ALL], flags).await;
     let ended_ms = jiff::Timestamp::now().as_millisecond();
-    assert!(
-        report.took >= Duration::from_millis(200),
-        "{:?}",
-        report.took
-    );
+    assert!(report.took >= Duration::from_millis(200), "{:?}", report.took);
     let last_ms = json::time_ms(received[0].last().unwrap()).unwrap();
     assert!((started_ms..=ended_ms).contains(&last_ms));
     let first_ms = json::time_ms(&received[0][0]).unwrap();
@@ -229,25 +182,13 @@ async fn fixes_go_out_at_their_pace_and_end_now() {
 
 #[test]
 fn the_device_tells_the_topic() {
-    assert_eq!(
-        native_topic("car-07", None).unwrap(),
-        "telemetry/car/car-07"
-    );
-    assert_eq!(
-        native_topic("anna", None).unwrap(),
-        "telemetry/tracker/anna"
-    );
-    assert_eq!(
-        native_topic("anna", Some(Kind::Product)).unwrap(),
-        "telemetry/product/anna"
-    );
+    assert_eq!(native_topic("car-07", None).unwrap(), "telemetry/car/car-07");
+    assert_eq!(native_topic("anna", None).unwrap(), "telemetry/tracker/anna");
+    assert_eq!(native_topic("anna", Some(Kind::Product)).unwrap(), "telemetry/product/anna");
     for device in ["", "a/b", "a b", "+", &"x".repeat(65)] {
         assert!(native_topic(device, None).is_err(), "{device}");
     }
-    assert_eq!(
-        owntracks_topic("anna/iPhone 12 Pro").unwrap(),
-        "owntracks/anna/iPhone 12 Pro"
-    );
+    assert_eq!(owntracks_topic("anna/iPhone 12 Pro").unwrap(), "owntracks/anna/iPhone 12 Pro");
     assert_eq!(owntracks_topic("phone").unwrap(), "owntracks/replay/phone");
     for device in ["", "/", "a/", "/b", "a/b/c", "a/#", "+"] {
         assert!(owntracks_topic(device).is_err(), "{device}");
@@ -269,12 +210,7 @@ fn the_recordings_of_the_shared_folder_are_read_whole() {
     let check = |file: &str, expect: [usize; 4]| {
         let file = shared.join("data").join(file);
         let recording = read(&args(&format!("{} --as car-01", path(&file)))).unwrap();
-        let Recording {
-            messages,
-            unusable,
-            out_of_order,
-            skipped,
-        } = recording;
+        let Recording { messages, unusable, out_of_order, skipped } = recording;
         assert_eq!(
             [messages.len(), out_of_order.count, unusable.count, skipped],
             expect,
