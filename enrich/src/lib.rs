@@ -1,1 +1,23 @@
+//! The pure core: a reading and what is known around it become events, and events become firings.
+//!
+//! No I/O, no clock, no randomness: `(state, input, context, now) → (state, events, timers)`, so
+//! that everything can be replayed, backtested and tested with random input. In the order a
+//! reading walks: [`registry`] (whose is it, who may see it) → [`places`] and [`weather`] (where
+//! and in what conditions, joined into an [`EnrichedReading`]) → [`detect`] (what happened) →
+//! [`rules`] (who should hear of it) → [`trigger`] (the message).
 
+mod country;
+pub mod detect;
+mod device;
+mod enriched;
+mod event;
+pub mod places;
+pub mod registry;
+pub mod rules;
+pub mod trigger;
+pub mod weather;
+
+pub use country::Country;
+pub use device::DeviceState;
+pub use enriched::{EnrichedReading, World};
+pub use event::{BorderCrossed, Cause, Change, Event, Happening, compare};

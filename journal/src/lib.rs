@@ -1,1 +1,30 @@
+//! The durable log and embedded time-series store, and everything that commits with it.
+//!
+//! In the order a batch of arrivals takes: [`writer`](Journal) collects what is waiting → `sort`
+//! decides what is kept, quarantined or refused → `history` puts each kept reading where it
+//! belongs and runs the pure core over it, again over what came after when it is `late` →
+//! `outbox` turns what changed into triggers → one transaction commits all of it (`store`) and
+//! moves a slice of the log into columns (`seal`, `chunk`) → the acknowledgements fire. Readers
+//! have connections of their own ([`Reader`]).
 
+mod batch;
+mod chunk;
+mod counts;
+mod history;
+mod late;
+mod live;
+mod outbox;
+mod reader;
+mod recover;
+mod rows;
+mod seal;
+mod sort;
+mod store;
+mod writer;
+
+pub use counts::Counts;
+pub use live::{FleetDevice, Health, Live, Notice};
+pub use reader::{EventRow, QuarantineRow, ReadError, Reader, TriggerRow};
+pub use seal::LOG_READINGS;
+pub use store::OpenError;
+pub use writer::{Closed, Journal, Options, Started};

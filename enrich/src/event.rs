@@ -1,0 +1,165 @@
+//! What detectors notice, and how late data changes it.
+
+use ingest::Reading;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::Country;
+
+/// The reading that made an event happen: what a trigger's id is derived from, since unlike an
+/// interpolated time it does not move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    pub time_ms: i64,
+    pub seq: Option<u64>,
+    /// The first eight bytes of the SHA-256 of the reading's content.
+    pub content: u64,
+}
+
+impl Cause {
+    #[must_use]
+    pub fn of(reading: &Reading) -> Self {
+        // JSON of a reading is canonical: fields in order, measures sorted, numbers finite.
+        let content = serde_json::to_vec(&(reading.fix, &reading.measures)).unwrap_or_default();
+        let digest = Sha256::digest(&content);
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        Self { time_ms: reading.time_ms, seq: reading.seq, content: u64::from_be_bytes(first) }
+    }
+}
+
+/// Something a detector noticed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it happened, as well as the readings tell.
+    pub time_ms: i64,
+    /// When, in event time, it could be known: places the event in the device's history.
+    pub known_ms: i64,
+    pub cause: Cause,
+    pub happening: Happening,
+}
+
+/// The events there are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Happening {
+    BorderCrossed(BorderCrossed),
+}
+
+/// A device left one country for another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BorderCrossed {
+    pub from: Country,
+    pub to: Country,
+    /// The last moment it was certainly still in `from`, and the first certainly in `to`.
+    pub after_ms: i64,
+    pub before_ms: i64,
+    /// Where it crossed, as well as the readings tell, in degrees.
+    pub lat: f64,
+    pub lon: f64,
+}
+
+impl Happening {
+    /// The name rules refer to in `on`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::BorderCrossed(_) => "border_crossed",
+        }
+    }
+
+    /// Whether two findings are about the same thing, seen with more or less data.
+    fn same_thing(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::BorderCrossed(a), Self::BorderCrossed(b)) => (a.from, a.to) == (b.from, b.to),
+        }
+    }
+}
+
+/// What late data did to the events of a stretch of history.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    New(Event),
+    /// The place in the old list, and what it is now.
+    Revised(usize, Event),
+    Withdrawn(usize),
+}
+
+/// Compares the events known before with those the same stretch of history gives now. Both are in
+/// the order they became known. An event keeps its identity when the nearest one about the same
+/// thing took its place.
+#[must_use]
+pub fn compare(before: &[Event], now: Vec<Event>) -> Vec<Change> {
+    let mut taken = vec![false; before.len()];
+    let mut changes = Vec::new();
+    // Unchanged ones first, so that a neighbour cannot take their place.
+    let mut left = Vec::new();
+    for event in now {
+        match before.iter().enumerate().position(|(at, old)| !taken[at] && *old == event) {
+            Some(at) => taken[at] = true,
+            None => left.push(event),
+        }
+    }
+    for event in left {
+        let nearest = before
+            .iter()
+            .enumerate()
+            .filter(|(at, old)| !taken[*at] && old.happening.same_thing(&event.happening))
+            .min_by_key(|(_, old)| old.time_ms.abs_diff(event.time_ms))
+            .map(|(at, _)| at);
+        changes.push(match nearest {
+            Some(at) => {
+                taken[at] = true;
+                Change::Revised(at, event)
+            }
+            None => Change::New(event),
+        });
+    }
+    let gone = taken.iter().enumerate().filter(|(_, taken)| !**taken);
+    changes.extend(gone.map(|(at, _)| Change::Withdrawn(at)));
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BorderCrossed, Cause, Change, Event, Happening, compare};
+    use crate::Country;
+
+    fn crossing(time_ms: i64, from: &str, to: &str) -> Event {
+        let code = |name| Country::new(name).unwrap();
+        Event {
+            time_ms,
+            known_ms: time_ms + 20_000,
+            cause: Cause { time_ms, seq: None, content: 7 },
+            happening: Happening::BorderCrossed(BorderCrossed {
+                from: code(from),
+                to: code(to),
+                after_ms: time_ms - 1_000,
+                before_ms: time_ms,
+                lat: 50.0,
+                lon: 6.0,
+            }),
+        }
+    }
+
+    #[test]
+    fn nothing_changes_when_nothing_changed() {
+        let events = vec![crossing(1, "NL", "DE"), crossing(9, "DE", "NL")];
+        assert_eq!(compare(&events, events.clone()), []);
+    }
+
+    #[test]
+    fn a_better_known_crossing_is_a_revision_of_the_nearest_same_one() {
+        let before = [crossing(10_000, "NL", "DE"), crossing(90_000, "NL", "DE")];
+        let better = crossing(9_000, "NL", "DE");
+        let now = vec![better.clone(), before[1].clone()];
+        assert_eq!(compare(&before, now), [Change::Revised(0, better)]);
+    }
+
+    #[test]
+    fn a_crossing_that_never_was_is_withdrawn_and_another_is_new() {
+        let before = [crossing(10, "NL", "BE")];
+        let real = crossing(10, "NL", "DE");
+        assert_eq!(compare(&before, vec![real.clone()]), [Change::New(real), Change::Withdrawn(0)]);
+    }
+}

@@ -1,0 +1,432 @@
+//! `registry.toml`: the file a registry is seeded from.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ingest::DeviceKind;
+use jiff::Timestamp;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::{Consent, Customer, Device, Entry, Insurer, Ownership, Policy, Product, Span};
+use crate::Country;
+
+/// The file cannot be used; nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error("the registry is not as expected: {0}")]
+    Syntax(#[from] toml::de::Error),
+    #[error(
+        "the registry names {kind} \"{id}\" in {place}, but defines none: add it or correct the name"
+    )]
+    Unknown { kind: &'static str, id: String, place: String },
+    #[error("the registry defines {0} twice: remove one")]
+    Twice(String),
+    #[error(
+        "the registry gives {place} no usable id: write 1 to 64 of the characters A-Z a-z 0-9 . _ : -"
+    )]
+    BadId { place: String },
+}
+
+/// The parsed and checked file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistryFile {
+    insurer: Vec<InsurerRow>,
+    customer: Vec<CustomerRow>,
+    device: Vec<DeviceRow>,
+    policy: Vec<PolicyRow>,
+    consent: Vec<ConsentRow>,
+    fleet: Vec<FleetRow>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InsurerRow {
+    id: Arc<str>,
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CustomerRow {
+    id: Arc<str>,
+    name: String,
+    #[serde(default = "english")]
+    language: String,
+    #[serde(default = "utc")]
+    time_zone: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceRow {
+    id: Arc<str>,
+    kind: DeviceKind,
+    token: Option<String>,
+    #[serde(default)]
+    owner: Vec<OwnerRow>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnerRow {
+    customer: Arc<str>,
+    from: Timestamp,
+    to: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyRow {
+    id: Arc<str>,
+    insurer: Arc<str>,
+    customer: Arc<str>,
+    product: Product,
+    from: Timestamp,
+    to: Option<Timestamp>,
+    home: Option<Country>,
+    #[serde(default)]
+    covers: Vec<Country>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConsentRow {
+    customer: Arc<str>,
+    insurer: Arc<str>,
+    purpose: Product,
+    given: Timestamp,
+    withdrawn: Option<Timestamp>,
+    wording: String,
+}
+
+/// Many alike: for each number a device, its customer, and for each product a policy and a consent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FleetRow {
+    prefix: String,
+    kind: DeviceKind,
+    #[serde(default)]
+    first: u32,
+    count: u32,
+    #[serde(default = "two")]
+    digits: usize,
+    insurer: Arc<str>,
+    products: Vec<Product>,
+    since: Timestamp,
+    home: Option<Country>,
+    #[serde(default)]
+    covers: Vec<Country>,
+    wording: String,
+    #[serde(default = "english")]
+    language: String,
+    #[serde(default = "utc")]
+    time_zone: String,
+}
+
+fn english() -> String {
+    "en".to_owned()
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn two() -> usize {
+    2
+}
+
+impl RegistryFile {
+    /// Parses and checks `text`: every reference must lead somewhere and every id be one of its
+    /// kind.
+    pub fn parse(text: &str) -> Result<Vec<Entry>, RegistryError> {
+        let file: Self = toml::from_str(text)?;
+        let entries = file.into_entries();
+        check(&entries)?;
+        Ok(entries)
+    }
+
+    fn into_entries(self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        entries.extend(
+            self.insurer
+                .into_iter()
+                .map(|row| Entry::Insurer(Insurer { id: row.id, name: row.name })),
+        );
+        entries.extend(self.customer.into_iter().map(|row| {
+            Entry::Customer(Customer {
+                id: row.id,
+                name: row.name,
+                language: row.language,
+                time_zone: row.time_zone,
+            })
+        }));
+        for row in self.device {
+            entries.extend(row.into_entries());
+        }
+        entries.extend(self.policy.into_iter().map(|row| {
+            Entry::Policy(Policy {
+                id: row.id,
+                insurer: row.insurer,
+                customer: row.customer,
+                product: row.product,
+                span: span(row.from, row.to),
+                home: row.home,
+                covers: row.covers,
+            })
+        }));
+        entries.extend(self.consent.into_iter().map(|row| {
+            Entry::Consent(Consent {
+                customer: row.customer,
+                insurer: row.insurer,
+                purpose: row.purpose,
+                span: span(row.given, row.withdrawn),
+                wording: row.wording,
+            })
+        }));
+        for row in self.fleet {
+            entries.extend(row.into_entries());
+        }
+        entries
+    }
+}
+
+impl DeviceRow {
+    fn into_entries(self) -> impl Iterator<Item = Entry> {
+        let Self { id, kind, token, owner } = self;
+        let token_sha256 = token.map(|token| hex(&Sha256::digest(token.as_bytes())));
+        let device = Device { id: id.clone(), kind, token_sha256 };
+        let owners = owner.into_iter().map(move |row| {
+            Entry::Ownership(Ownership {
+                device: id.clone(),
+                customer: row.customer,
+                span: span(row.from, row.to),
+            })
+        });
+        std::iter::once(Entry::Device(device)).chain(owners)
+    }
+}
+
+impl FleetRow {
+    fn into_entries(self) -> Vec<Entry> {
+        let since = span(self.since, None);
+        let mut entries = Vec::new();
+        for number in self.first..self.first.saturating_add(self.count) {
+            let device: Arc<str> =
+                format!("{}{number:0width$}", self.prefix, width = self.digits).into();
+            let customer: Arc<str> = format!("{device}-owner").into();
+            entries.push(Entry::Customer(Customer {
+                id: customer.clone(),
+                name: format!("Owner of {device}"),
+                language: self.language.clone(),
+                time_zone: self.time_zone.clone(),
+            }));
+            entries.push(Entry::Device(Device {
+                id: device.clone(),
+                kind: self.kind,
+                token_sha256: None,
+            }));
+            entries.push(Entry::Ownership(Ownership {
+                device: device.clone(),
+                customer: customer.clone(),
+                span: since,
+            }));
+            for product in &self.products {
+                entries.push(Entry::Policy(Policy {
+                    id: format!("{device}-{}", product.name()).into(),
+                    insurer: self.insurer.clone(),
+                    customer: customer.clone(),
+                    product: *product,
+                    span: since,
+                    home: self.home,
+                    covers: self.covers.clone(),
+                }));
+                entries.push(Entry::Consent(Consent {
+                    customer: customer.clone(),
+                    insurer: self.insurer.clone(),
+                    purpose: *product,
+                    span: since,
+                    wording: self.wording.clone(),
+                }));
+            }
+        }
+        entries
+    }
+}
+
+fn span(from: Timestamp, to: Option<Timestamp>) -> Span {
+    Span { from_ms: from.as_millisecond(), to_ms: to.map(Timestamp::as_millisecond) }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn check(entries: &[Entry]) -> Result<(), RegistryError> {
+    let mut keys = HashSet::new();
+    for entry in entries {
+        let key = entry.key();
+        let id = match entry {
+            Entry::Insurer(insurer) => Some(&insurer.id),
+            Entry::Customer(customer) => Some(&customer.id),
+            Entry::Device(device) => Some(&device.id),
+            Entry::Policy(policy) => Some(&policy.id),
+            Entry::Ownership(_) | Entry::Consent(_) => None,
+        };
+        if id.is_some_and(|id| !usable(id)) {
+            return Err(RegistryError::BadId { place: key });
+        }
+        if !keys.insert(key.clone()) {
+            return Err(RegistryError::Twice(key));
+        }
+    }
+    let defined = |kind, id: &Arc<str>, entry: &Entry| match keys.contains(&format!("{kind}/{id}"))
+    {
+        true => Ok(()),
+        false => Err(RegistryError::Unknown { kind, id: id.to_string(), place: entry.key() }),
+    };
+    for entry in entries {
+        match entry {
+            Entry::Insurer(_) | Entry::Customer(_) | Entry::Device(_) => {}
+            Entry::Ownership(own) => defined("customer", &own.customer, entry)?,
+            Entry::Policy(policy) => {
+                defined("insurer", &policy.insurer, entry)?;
+                defined("customer", &policy.customer, entry)?;
+            }
+            Entry::Consent(consent) => {
+                defined("insurer", &consent.insurer, entry)?;
+                defined("customer", &consent.customer, entry)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An id can stand in a topic level and in a file name.
+fn usable(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RegistryFile;
+    use crate::registry::{Product, Registry};
+
+    const FILE: &str = r#"
+        [[insurer]]
+        id = "alpina"
+        name = "Alpina"
+
+        [[customer]]
+        id = "anna"
+        name = "Anna"
+        language = "nl"
+        time_zone = "Europe/Amsterdam"
+
+        [[customer]]
+        id = "bram"
+        name = "Bram"
+
+        [[device]]
+        id = "car-1"
+        kind = "car"
+        token = "secret"
+        owner = [
+            { customer = "anna", from = "2025-01-01T00:00:00Z", to = "2025-06-01T00:00:00Z" },
+            { customer = "bram", from = "2025-06-01T00:00:00Z" },
+        ]
+
+        [[consent]]
+        customer = "anna"
+        insurer = "alpina"
+        purpose = "travel"
+        given = "2025-01-01T00:00:00Z"
+        withdrawn = "2025-05-01T00:00:00Z"
+        wording = "travel-1"
+    "#;
+
+    fn registry(text: &str) -> Registry {
+        let mut registry = Registry::default();
+        RegistryFile::parse(text).unwrap().into_iter().for_each(|entry| registry.apply(entry));
+        registry
+    }
+
+    fn ms(time: &str) -> i64 {
+        time.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    }
+
+    #[test]
+    fn a_device_follows_its_owners() {
+        let registry = registry(FILE);
+        let car = registry.device("car-1").unwrap();
+        let owner = |time| car.owner_at(ms(time)).and_then(|number| registry.customer(number));
+        assert_eq!(owner("2024-12-31T23:59:59Z"), None);
+        assert_eq!(&*owner("2025-05-31T23:59:59Z").unwrap().id, "anna");
+        assert_eq!(&*owner("2025-06-01T00:00:00Z").unwrap().id, "bram");
+        assert_eq!(car.device.token_sha256.as_ref().map(String::len), Some(64));
+    }
+
+    #[test]
+    fn data_is_kept_only_if_consent_held_then_and_holds_now() {
+        let registry = registry(FILE);
+        let (march, april, may) =
+            (ms("2025-03-01T00:00:00Z"), ms("2025-04-01T00:00:00Z"), ms("2025-05-02T00:00:00Z"));
+        assert!(registry.may_keep(0, march, april));
+        assert!(!registry.may_keep(0, march, may), "withdrawn since");
+        assert!(!registry.may_keep(0, may, may), "withdrawn before");
+        assert!(!registry.may_keep(1, march, april), "never given");
+        assert!(registry.may_tell(0, "alpina", Product::Travel, march, april));
+        assert!(!registry.may_tell(0, "alpina", Product::Home, march, april));
+        assert!(!registry.may_tell(0, "other", Product::Travel, march, april));
+    }
+
+    #[test]
+    fn a_fleet_is_many_alike() {
+        let registry = registry(
+            r#"
+            [[insurer]]
+            id = "alpina"
+            name = "Alpina"
+            [[fleet]]
+            prefix = "car-"
+            kind = "car"
+            first = 1
+            count = 12
+            insurer = "alpina"
+            products = ["travel"]
+            since = "2026-01-01T00:00:00Z"
+            home = "NL"
+            wording = "demo-1"
+            "#,
+        );
+        let car = registry.device("car-12").unwrap();
+        let now = ms("2026-02-01T00:00:00Z");
+        let owner = car.owner_at(now).unwrap();
+        assert!(registry.may_keep(owner, now, now));
+        assert_eq!(registry.policies(owner, Product::Travel, now).count(), 1);
+        assert!(registry.device("car-13").is_none());
+    }
+
+    #[track_caller]
+    fn check(text: &str, expect: &str) {
+        let error = RegistryFile::parse(text).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_by_name() {
+        check("[[insurer]]\nid = \"a\"\nname = \"A\"\ncolour = 1", "colour");
+        check("[[insurer]]\nid = \"a/b\"\nname = \"A\"", "insurer/a/b");
+        check(
+            "[[device]]\nid = \"d\"\nkind = \"car\"\nowner = [{ customer = \"x\", from = \"2025-01-01T00:00:00Z\" }]",
+            "customer \"x\"",
+        );
+        check(
+            "[[customer]]\nid = \"a\"\nname = \"\"\n[[customer]]\nid = \"a\"\nname = \"\"",
+            "customer/a twice",
+        );
+        check("[[device]]\nid = \"d\"\nkind = \"boat\"", "boat");
+    }
+}

@@ -1,0 +1,273 @@
+//! The message an insurer gets: a CloudEvent, and the keyed ids in it.
+
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::rules::{Firing, Offer, Text, Value};
+use crate::weather::Joined;
+use crate::{BorderCrossed, Cause, Country, Event, Happening};
+
+/// The version of the shape of `data`; an older one stays readable under its own address.
+pub const DATASCHEMA: &str = "urn:datanaut:schema:trigger:1";
+
+/// Where triggers come from, as CloudEvents want it: a URI reference.
+pub const SOURCE: &str = "urn:datanaut";
+
+/// A CloudEvent 1.0 in structured form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CloudEvent {
+    pub specversion: String,
+    /// The same for all that is ever said about one event, rule and policy.
+    pub id: String,
+    pub source: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The insurer's pseudonym for the customer.
+    pub subject: String,
+    /// When it was said, not when it happened.
+    pub time: Timestamp,
+    pub datacontenttype: String,
+    pub dataschema: String,
+    /// Counts up without gaps for this insurer and product.
+    pub sequence: String,
+    /// Counts what was said under this id: 0, then one up for each revision and withdrawal.
+    pub revision: u32,
+    pub data: TriggerData,
+}
+
+/// What a message says about the trigger with its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Fired,
+    /// Late data changed it: this replaces what was said before.
+    Revised,
+    /// Late data showed that it never happened.
+    Withdrawn,
+}
+
+impl Status {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Revised => "revised",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// What happened, when and where, by what evidence, and what to make of it. Only what the purpose
+/// allows: a travel insurer learns the countries, never the track.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriggerData {
+    pub product: String,
+    pub rule: RuleRef,
+    pub event: String,
+    pub happened_at: Timestamp,
+    /// The last moment certainly before, and the first certainly after.
+    pub between: [Timestamp; 2],
+    pub place: Crossed,
+    pub offer: OfferData,
+    pub explanation: Text,
+    pub value: Value,
+    pub evidence: Evidence,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleRef {
+    pub id: String,
+    pub version: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Crossed {
+    pub from: Named,
+    pub to: Named,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Named {
+    pub country: Country,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OfferData {
+    pub kind: Offer,
+    pub valid_until: Timestamp,
+}
+
+/// What may be shown of the evidence, and the means to prove the rest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    pub weather: Weather,
+    /// SHA-256, in hex, of the full evidence, which stays with the customer and the operator.
+    pub hash: String,
+}
+
+/// The weather at the place and time, or that it is missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Weather {
+    Known {
+        temperature_c: f64,
+        precipitation_mm: f64,
+        wind_mps: f64,
+        code: u8,
+        source: String,
+        age_s: i64,
+    },
+    Missing,
+}
+
+/// Everything a trigger was computed from: enough to compute it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FullEvidence {
+    pub device: String,
+    pub customer: String,
+    pub policy: String,
+    pub event: Event,
+    pub weather: Option<Joined>,
+    pub rule: RuleRef,
+    pub registry_version: u64,
+    pub now_ms: i64,
+}
+
+impl FullEvidence {
+    /// The evidence as it is stored and hashed.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The content of the message for a firing.
+#[must_use]
+pub fn data(
+    event: &Event,
+    firing: &Firing<'_>,
+    weather: Option<&Joined>,
+    evidence: &str,
+) -> TriggerData {
+    let Happening::BorderCrossed(crossed) = &event.happening;
+    TriggerData {
+        product: firing.rule.product.name().to_owned(),
+        rule: RuleRef { id: firing.rule.id.clone(), version: firing.rule.version },
+        event: event.happening.name().to_owned(),
+        happened_at: at(event.time_ms),
+        between: [at(crossed.after_ms), at(crossed.before_ms)],
+        place: place(crossed),
+        offer: OfferData { kind: firing.offer, valid_until: at(firing.expires_ms) },
+        explanation: firing.explanation.clone(),
+        value: firing.rule.value.clone(),
+        evidence: Evidence { weather: shown(weather), hash: sha256_hex(evidence.as_bytes()) },
+    }
+}
+
+fn place(crossed: &BorderCrossed) -> Crossed {
+    let named = |country: Country| Named { country, name: country.name("en").to_owned() };
+    Crossed { from: named(crossed.from), to: named(crossed.to) }
+}
+
+fn shown(weather: Option<&Joined>) -> Weather {
+    weather.map_or(Weather::Missing, |joined| Weather::Known {
+        temperature_c: joined.row.temperature_c,
+        precipitation_mm: joined.row.precipitation_mm,
+        wind_mps: joined.row.wind_mps,
+        code: joined.row.code,
+        source: joined.row.source.clone(),
+        age_s: joined.age_ms / 1_000,
+    })
+}
+
+/// The moment, for people and machines. Times come from checked readings, so they fit; one that
+/// does not is shown as the start of the epoch rather than lost with its trigger.
+fn at(time_ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The secret that ids and pseudonyms are made with; the journal makes it up once and keeps it.
+#[derive(Clone)]
+pub struct Key([u8; 32]);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(secret)")
+    }
+}
+
+impl Key {
+    #[must_use]
+    pub fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    /// The id of a trigger: from rule, policy and the reading that caused it, so that the same
+    /// event found again, after a crash or in another order, has the same id.
+    #[must_use]
+    pub fn trigger_id(&self, rule: &str, policy: &str, device: &str, cause: &Cause) -> String {
+        let seq = cause.seq.map_or_else(String::new, |seq| seq.to_string());
+        let (time, content) = (cause.time_ms.to_string(), cause.content.to_string());
+        self.digest(&["trigger", rule, policy, device, &time, &seq, &content])
+    }
+
+    /// What an insurer knows a customer by: another word at every insurer.
+    #[must_use]
+    pub fn pseudonym(&self, insurer: &str, customer: &str) -> String {
+        self.digest(&["subject", insurer, customer])
+    }
+
+    fn digest(&self, parts: &[&str]) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
+            return String::new();
+        };
+        for part in parts {
+            // The length first: ("ab", "c") is not ("a", "bc").
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        hex(&mac.finalize().into_bytes()[..16])
+    }
+}
+
+/// The SHA-256 of some bytes, in hex.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Key;
+    use crate::Cause;
+
+    #[test]
+    fn an_id_is_the_same_for_the_same_cause_and_another_for_another_policy() {
+        let key = Key::new([7; 32]);
+        let cause = Cause { time_ms: 5, seq: Some(1), content: 9 };
+        let id = key.trigger_id("travel-offer", "P-1", "car-1", &cause);
+        assert_eq!(id, key.trigger_id("travel-offer", "P-1", "car-1", &cause));
+        assert_eq!(id.len(), 32);
+        assert_ne!(id, key.trigger_id("travel-offer", "P-2", "car-1", &cause));
+        assert_ne!(
+            id,
+            key.trigger_id("travel-offer", "P-1", "car-1", &Cause { seq: None, ..cause })
+        );
+        assert_ne!(id, Key::new([8; 32]).trigger_id("travel-offer", "P-1", "car-1", &cause));
+    }
+
+    #[test]
+    fn two_insurers_cannot_join_what_they_know() {
+        let key = Key::new([7; 32]);
+        assert_ne!(key.pseudonym("alpina", "anna"), key.pseudonym("boreal", "anna"));
+        assert_ne!(key.pseudonym("al", "pinaanna"), key.pseudonym("alpina", "anna"));
+    }
+}

@@ -1,0 +1,295 @@
+//! One transaction in the making: readings, states, events, triggers, timers, totals.
+
+use enrich::DeviceState;
+use enrich::World;
+use enrich::registry::Known;
+use ingest::Reading;
+use rusqlite::Connection;
+
+use crate::Counts;
+use crate::history::{History, Open, Touched, run};
+use crate::late::{Inserted, Late};
+use crate::live::read;
+use crate::outbox::Outbox;
+use crate::recover::{conversion, last_position};
+use crate::rows::{Rows, log_row, put_blob};
+use crate::seal::{Sealer, Slice, encode_state};
+use crate::sort::{Kept, Quarantined, kept_payload};
+use crate::store::set_meta;
+use crate::writer::Writer;
+
+/// A timer for data that came late waits this long for more of it.
+const SETTLE_MS: i64 = 10_000;
+
+/// How often quarantine is swept, and how many rows at once.
+const SWEEP_MS: i64 = 60_000;
+const SWEPT: i64 = 1_000;
+
+/// What a transaction did, applied to memory once it is committed.
+pub(crate) struct Done {
+    pub(crate) counts: Counts,
+    pub(crate) touched: Vec<Touched>,
+    pub(crate) slice: Slice,
+    pub(crate) timers: Vec<(u32, Option<i64>)>,
+    pub(crate) last: Vec<(u32, Reading)>,
+    pub(crate) batch: i64,
+    pub(crate) released: i64,
+    pub(crate) swept_ms: i64,
+}
+
+/// A transaction in the making.
+///
+/// It reads the writer's memory and changes none of it: if the transaction fails, nothing
+/// happened.
+pub(crate) struct Batch<'a> {
+    writer: &'a Writer,
+    connection: &'a Connection,
+    now_ms: i64,
+    counts: Counts,
+    touched: Vec<Touched>,
+    /// Device and reading, one after the other: the log's blob.
+    log: Vec<u8>,
+    logged: usize,
+    timers: Vec<(u32, Option<i64>)>,
+    last: Vec<(u32, Reading)>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(writer: &'a Writer, connection: &'a Connection, counts: Counts) -> Self {
+        Self {
+            writer,
+            connection,
+            now_ms: writer.clock.now_ms(),
+            counts,
+            touched: Vec::new(),
+            log: Vec::new(),
+            logged: 0,
+            timers: Vec::new(),
+            last: Vec::new(),
+        }
+    }
+
+    /// Puts what could not be used away.
+    pub(crate) fn quarantine(&self, rows: &[Quarantined<'_>]) -> rusqlite::Result<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO quarantine (device, received_ms, reason, detail, topic, payload)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        for row in rows {
+            insert.execute((
+                row.device,
+                row.received_ms,
+                row.rejected.reason.name(),
+                &row.rejected.detail,
+                row.topic,
+                kept_payload(&row.rejected.raw),
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Takes one device's readings, which are in history order.
+    pub(crate) fn device(&mut self, kept: &[Kept<'a>]) -> rusqlite::Result<()> {
+        let core = &self.writer.core;
+        let Some(first) = kept.first() else {
+            return Ok(());
+        };
+        let Some(device) = core.registry.device_by_number(first.device) else {
+            return Ok(());
+        };
+        let histories = read(&self.writer.live.histories);
+        let unknown = History::default();
+        let history = histories.get(first.device).unwrap_or(&unknown);
+        let readings: Vec<&Reading> = kept.iter().map(|kept| kept.reading).collect();
+        let inserted = if history.state.seen_until_ms < Some(first.reading.time_ms) {
+            extend(device, history, &readings, &core.world)
+        } else {
+            let late = Late {
+                connection: self.connection,
+                world: &core.world,
+                windows: &self.writer.windows,
+                horizon_ms: self.writer.horizon_ms,
+                device,
+                history,
+            };
+            let inserted = late.insert(&readings)?;
+            self.counts.late += inserted.stored.len() as u64;
+            inserted
+        };
+        let newest = history.state.seen_until_ms;
+        self.counts.stored += inserted.stored.len() as u64;
+        self.counts.duplicate += inserted.duplicates;
+        self.counts.beyond_horizon += inserted.beyond_horizon;
+        for reading in &inserted.stored {
+            log_row(&mut self.log, device.number, reading);
+        }
+        self.logged += inserted.stored.len();
+        if let Some(last) = inserted.stored.last().filter(|last| newest <= Some(last.time_ms)) {
+            self.last.push((device.number, (*last).clone()));
+        }
+        let changed = !inserted.stored.is_empty();
+        for (before, changes) in inserted.changes {
+            self.outbox().record(device, &before, changes)?;
+        }
+        if changed {
+            self.touch(inserted.touched)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a device's timers run.
+    pub(crate) fn wake(&mut self, number: u32) -> rusqlite::Result<()> {
+        if self.touched.iter().any(|touched| touched.device == number) {
+            // Its readings in this batch have set its timer anew.
+            return Ok(());
+        }
+        let core = &self.writer.core;
+        let Some(device) = core.registry.device_by_number(number) else {
+            return Ok(());
+        };
+        let mut state = read(&self.writer.live.histories)
+            .get(number)
+            .map_or_else(DeviceState::default, |history| history.state.clone());
+        let mut events = Vec::new();
+        state.wait_until(self.now_ms, &core.world, &mut events);
+        let changes = events.into_iter().map(enrich::Change::New).collect();
+        self.outbox().record(device, &[], changes)?;
+        self.touch(Touched { device: number, open: Open::Kept, state })
+    }
+
+    fn outbox(&mut self) -> Outbox<'_> {
+        let core = &self.writer.core;
+        Outbox {
+            connection: self.connection,
+            registry: &core.registry,
+            rules: &core.rules,
+            world: &core.world,
+            key: &core.key,
+            now_ms: self.now_ms,
+            counts: &mut self.counts,
+        }
+    }
+
+    /// Notes a device's new state, and when it wants to be woken.
+    fn touch(&mut self, touched: Touched) -> rusqlite::Result<()> {
+        let device = touched.device;
+        let before = self.writer.timers.by_device.get(&device).copied();
+        // Data from long ago has its timers long ago; more of it is probably on its way.
+        let wake_ms = touched
+            .state
+            .next_due_ms()
+            .map(|due_ms| due_ms.max(self.now_ms + settle(due_ms, self.now_ms)));
+        if wake_ms != before {
+            match wake_ms {
+                Some(wake_ms) => self
+                    .connection
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO timer (device, wake_ms) VALUES (?1, ?2)",
+                    )?
+                    .execute((device, wake_ms))?,
+                None => self
+                    .connection
+                    .prepare_cached("DELETE FROM timer WHERE device = ?1")?
+                    .execute([device])?,
+            };
+            self.timers.push((device, wake_ms));
+        }
+        self.touched.push(touched);
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> rusqlite::Result<Done> {
+        let writer = self.writer;
+        self.touched.sort_by_key(|touched| touched.device);
+        let mut batch = writer.last_batch;
+        if !self.touched.is_empty() {
+            batch += 1;
+            let mut states = Vec::new();
+            for touched in &self.touched {
+                put_blob(&mut states, touched.device, &encode_state(&touched.state));
+            }
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO batch (id, now_ms, registry_version, rules, weather, readings, rows, states)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )?
+                .execute((
+                    batch,
+                    self.now_ms,
+                    writer.core.registry.version as i64,
+                    &writer.core.rule_set,
+                    &writer.core.weather,
+                    self.logged as i64,
+                    &self.log,
+                    &states,
+                ))?;
+        }
+        if self.counts != writer.counts {
+            let bytes = serde_json::to_vec(&self.counts).map_err(conversion)?;
+            set_meta(self.connection, "counts", &bytes)?;
+        }
+        for (output, position) in &writer.cursors {
+            self.connection
+                .prepare_cached("INSERT OR REPLACE INTO cursor (output, position) VALUES (?1, ?2)")?
+                .execute((output, position))?;
+        }
+        let sweep = self.now_ms - writer.swept_ms > SWEEP_MS;
+        if sweep {
+            self.connection
+                .prepare_cached(
+                    "DELETE FROM quarantine WHERE number IN (
+                         SELECT number FROM quarantine WHERE received_ms < ?1 LIMIT ?2)",
+                )?
+                .execute((self.now_ms - writer.quarantine_keep_ms, SWEPT))?;
+        }
+        let histories = read(&writer.live.histories);
+        let sealer = Sealer {
+            connection: self.connection,
+            registry: &writer.core.registry,
+            world: &writer.core.world,
+            histories: &histories,
+            log_most: writer.log_most,
+        };
+        let log_readings = writer.log_readings + self.logged as u64;
+        let slice = sealer.slice(writer.pass, &self.touched, log_readings, self.logged, batch)?;
+        drop(histories);
+        Ok(Done {
+            counts: self.counts,
+            touched: self.touched,
+            slice,
+            timers: self.timers,
+            last: self.last,
+            batch,
+            released: last_position(self.connection)?,
+            swept_ms: if sweep { self.now_ms } else { writer.swept_ms },
+        })
+    }
+}
+
+/// Readings that all come after what is known: nothing has to be looked at again.
+pub(crate) fn extend<'a>(
+    device: &Known,
+    history: &History,
+    readings: &[&'a Reading],
+    world: &World,
+) -> Inserted<'a> {
+    let mut stored = readings.to_vec();
+    stored.dedup_by(|a, b| a.history_order(b).is_eq());
+    let mut state = history.state.clone();
+    let mut events = Vec::new();
+    run(&mut state, stored.iter().copied(), device, world, &mut events);
+    // Even where no detector cared, the history has been looked at up to here.
+    state.seen_until_ms = state.seen_until_ms.max(stored.last().map(|last| last.time_ms));
+    let rows = Rows::of(stored.iter().copied());
+    Inserted {
+        touched: Touched { device: device.number, open: Open::Appended(rows), state },
+        duplicates: (readings.len() - stored.len()) as u64,
+        stored,
+        beyond_horizon: 0,
+        changes: vec![(Vec::new(), events.into_iter().map(enrich::Change::New).collect())],
+    }
+}
+
+pub(crate) fn settle(due_ms: i64, now_ms: i64) -> i64 {
+    if due_ms < now_ms { SETTLE_MS } else { 0 }
+}

@@ -1,0 +1,44 @@
+//! What became of what was received: received = stored + quarantined + refused + duplicate.
+
+use std::collections::BTreeMap;
+
+use ingest::Reason;
+use serde::{Deserialize, Serialize};
+
+/// Totals since the journal was created, in readings (a message that cannot be decoded counts
+/// one). They commit with the readings they count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub received: u64,
+    pub stored: u64,
+    pub duplicate: u64,
+    pub quarantined: BTreeMap<Reason, u64>,
+    pub refused: BTreeMap<Reason, u64>,
+    /// MQTT messages, whatever was in them.
+    pub messages: u64,
+    /// Names in messages that are no documented measure.
+    pub unknown_names: u64,
+    /// Of the stored: behind a later reading of their device, and of those beyond the horizon
+    /// within which events are looked at again.
+    pub late: u64,
+    pub beyond_horizon: u64,
+    pub triggers_released: u64,
+    pub triggers_expired: u64,
+}
+
+impl Counts {
+    /// Whether every reading received has its outcome.
+    #[must_use]
+    pub fn balance(&self) -> bool {
+        let sum = |counts: &BTreeMap<Reason, u64>| counts.values().sum::<u64>();
+        self.received == self.stored + self.duplicate + sum(&self.quarantined) + sum(&self.refused)
+    }
+
+    pub(crate) fn quarantine(&mut self, reason: Reason) {
+        *self.quarantined.entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn refuse(&mut self, reason: Reason, readings: u64) {
+        *self.refused.entry(reason).or_default() += readings;
+    }
+}

@@ -1,0 +1,90 @@
+//! What is in memory of each device: the open end of its history and the detectors' state.
+
+use enrich::registry::Known;
+use enrich::{DeviceState, EnrichedReading, Event, World};
+use ingest::Reading;
+
+use crate::rows::Rows;
+
+/// One device's open stretch of history. What came before it is sealed.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    /// Everything before this moment is sealed, everything from it on is open.
+    pub(crate) start_ms: i64,
+    pub(crate) open: Rows,
+    pub(crate) state: DeviceState,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { start_ms: i64::MIN, open: Rows::default(), state: DeviceState::default() }
+    }
+}
+
+/// The histories by device number.
+#[derive(Debug, Default)]
+pub(crate) struct Histories {
+    devices: Vec<History>,
+}
+
+impl Histories {
+    pub(crate) fn get(&self, device: u32) -> Option<&History> {
+        self.devices.get(device as usize)
+    }
+
+    pub(crate) fn entry(&mut self, device: u32) -> &mut History {
+        let at = device as usize;
+        if self.devices.len() <= at {
+            self.devices.resize_with(at + 1, History::default);
+        }
+        &mut self.devices[at]
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.devices.len() as u32
+    }
+
+    pub(crate) fn apply(&mut self, touched: Touched) {
+        let history = self.entry(touched.device);
+        match touched.open {
+            Open::Kept => {}
+            Open::Appended(rows) => history.open.append(&rows),
+            Open::Replaced { start_ms, rows } => {
+                history.start_ms = start_ms;
+                history.open = rows;
+            }
+        }
+        history.state = touched.state;
+    }
+}
+
+/// What a batch did to one device's history: applied to memory once it is committed.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    pub(crate) device: u32,
+    pub(crate) open: Open,
+    pub(crate) state: DeviceState,
+}
+
+#[derive(Debug)]
+pub(crate) enum Open {
+    Kept,
+    Appended(Rows),
+    Replaced { start_ms: i64, rows: Rows },
+}
+
+/// Runs the core over readings of one device, in history order.
+pub(crate) fn run<'a>(
+    state: &mut DeviceState,
+    readings: impl IntoIterator<Item = &'a Reading>,
+    device: &Known,
+    world: &World,
+    events: &mut Vec<Event>,
+) {
+    for reading in readings {
+        // A reading whose owner is not known any more is history, but nobody's business.
+        if let Some(owner) = device.owner_at(reading.time_ms) {
+            state.read(&EnrichedReading::join(reading, owner, world), world, events);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What others may look at while the writer works: totals, the fleet, health, news.
+
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+
+use ingest::{DeviceKind, Reading, Reason};
+use serde::Serialize;
+use tokio::sync::{broadcast, watch};
+
+use crate::Counts;
+use crate::history::Histories;
+
+/// Whether the journal takes readings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Health {
+    Writable,
+    /// It has not been able to commit for a while; connections should be dropped until it can.
+    Stalled {
+        reason: String,
+    },
+    /// It will not write again: the process has to end.
+    Failed {
+        reason: String,
+    },
+}
+
+/// Why a device's message was not used, for `errors/{device}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    pub device: Arc<str>,
+    pub reason: Reason,
+    pub detail: String,
+    pub at_ms: i64,
+}
+
+/// A device as it was last heard of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetDevice {
+    pub id: Arc<str>,
+    pub kind: DeviceKind,
+    pub last: Reading,
+}
+
+/// Notices wait here for the sender of `errors/…`; if it falls behind, the oldest are lost, which
+/// costs a device an explanation that it gets again with the next message.
+const NOTICES: usize = 256;
+
+/// Shared between the writer and everybody who reads.
+#[derive(Debug)]
+pub struct Live {
+    counts: RwLock<Counts>,
+    pub(crate) fleet: RwLock<Vec<Option<FleetDevice>>>,
+    pub(crate) histories: RwLock<Histories>,
+    health: watch::Sender<Health>,
+    /// The last position in the outbox.
+    released: watch::Sender<i64>,
+    notices: broadcast::Sender<Notice>,
+}
+
+impl Live {
+    pub(crate) fn new(counts: Counts, released: i64, histories: Histories) -> Self {
+        Self {
+            counts: RwLock::new(counts),
+            fleet: RwLock::default(),
+            histories: RwLock::new(histories),
+            health: watch::Sender::new(Health::Writable),
+            released: watch::Sender::new(released),
+            notices: broadcast::Sender::new(NOTICES),
+        }
+    }
+
+    /// The totals as of the last commit.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        read(&self.counts).clone()
+    }
+
+    /// Every device heard of since the start, with its last reading.
+    #[must_use]
+    pub fn fleet(&self) -> Vec<FleetDevice> {
+        read(&self.fleet).iter().flatten().cloned().collect()
+    }
+
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Changes when the outbox has grown.
+    #[must_use]
+    pub fn released(&self) -> watch::Receiver<i64> {
+        self.released.subscribe()
+    }
+
+    #[must_use]
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    pub(crate) fn committed(&self, counts: Counts, released: i64) {
+        *write(&self.counts) = counts;
+        self.released.send_if_modified(|last| std::mem::replace(last, released) != released);
+        self.set_health(Health::Writable);
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        self.health.send_if_modified(|last| {
+            let changed = *last != health;
+            *last = health;
+            changed
+        });
+    }
+
+    pub(crate) fn notify(&self, notice: Notice) {
+        // Nobody listening is fine.
+        drop(self.notices.send(notice));
+    }
+}
+
+/// A lock whose holder panicked still holds whole values: every writer replaces them at once.
+pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+pub(crate) fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,418 @@
+//! Events and the triggers they become, in the same transaction as the readings behind them.
+
+use enrich::registry::{Known, Registry};
+use enrich::rules::{Firing, Rule};
+use enrich::trigger::{
+    CloudEvent, DATASCHEMA, FullEvidence, Key, RuleRef, SOURCE, Status, TriggerData, data,
+};
+use enrich::{Change, Event, Happening, World};
+use ingest::Fix;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Result, Row};
+
+use crate::Counts;
+
+/// The version of the secret that pseudonyms are made with.
+const KEY_VERSION: i64 = 1;
+
+/// An event as the journal keeps it. Its cause is the one it was first found with.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredEvent {
+    number: i64,
+    pub(crate) event: Event,
+}
+
+/// The events of a device that became known in a stretch of its history, in that order.
+pub(crate) fn events_between(
+    connection: &Connection,
+    device: u32,
+    from_ms: i64,
+    to_ms: i64,
+) -> Result<Vec<StoredEvent>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, body FROM event
+         WHERE device = ?1 AND known_ms >= ?2 AND known_ms < ?3 AND NOT withdrawn
+         ORDER BY known_ms, number",
+    )?;
+    let rows = statement.query_map((device, from_ms, to_ms), |row| {
+        Ok(StoredEvent { number: row.get(0)?, event: json(row, 1)? })
+    })?;
+    rows.collect()
+}
+
+/// A column that holds JSON of ours.
+pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
+    })
+}
+
+/// JSON of a value of ours, which always has one.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+/// What turning changes into triggers needs.
+pub(crate) struct Outbox<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) registry: &'a Registry,
+    pub(crate) rules: &'a [Rule],
+    pub(crate) world: &'a World,
+    pub(crate) key: &'a Key,
+    pub(crate) now_ms: i64,
+    pub(crate) counts: &'a mut Counts,
+}
+
+/// The last thing said under an id.
+struct Said {
+    position: i64,
+    revision: u32,
+    released: bool,
+    withdrawn: bool,
+    data: TriggerData,
+}
+
+impl Outbox<'_> {
+    /// Records what changed in the events of a device and tells whom it concerns. `before` is the
+    /// list the changes refer to.
+    pub(crate) fn record(
+        &mut self,
+        device: &Known,
+        before: &[StoredEvent],
+        changes: Vec<Change>,
+    ) -> Result<()> {
+        for change in changes {
+            match change {
+                Change::New(event) => {
+                    let number = self.insert_event(device, &event)?;
+                    self.tell(device, number, &event)?;
+                }
+                Change::Revised(at, mut event) => {
+                    let stored = &before[at];
+                    // Ids derive from the cause it was first found with.
+                    event.cause = stored.event.cause;
+                    if event != stored.event {
+                        self.connection
+                            .prepare_cached(
+                                "UPDATE event SET known_ms = ?2, time_ms = ?3, body = ?4,
+                                     revision = revision + 1 WHERE number = ?1",
+                            )?
+                            .execute((
+                                stored.number,
+                                event.known_ms,
+                                event.time_ms,
+                                to_json(&event)?,
+                            ))?;
+                        self.tell(device, stored.number, &event)?;
+                    }
+                }
+                Change::Withdrawn(at) => self.withdraw(before[at].number)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_event(&self, device: &Known, event: &Event) -> Result<i64> {
+        let customer = device.owner_at(event.cause.time_ms);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO event (device, customer, known_ms, time_ms, revision, withdrawn, cause, body)
+                 VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, ?6)",
+            )?
+            .execute((
+                device.number,
+                customer.map_or(-1, i64::from),
+                event.known_ms,
+                event.time_ms,
+                to_json(&event.cause)?,
+                to_json(event)?,
+            ))?;
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    /// Says an event to everybody whose rule and policy it concerns, or what is new about it.
+    fn tell(&mut self, device: &Known, number: i64, event: &Event) -> Result<()> {
+        let Some(customer) = device.owner_at(event.cause.time_ms) else {
+            return Ok(());
+        };
+        let Some(customer_id) = self.registry.customer(customer).map(|customer| &customer.id)
+        else {
+            return Ok(());
+        };
+        let (rules, registry) = (self.rules, self.registry);
+        for rule in rules {
+            for firing in rule.answer(event, customer, registry, self.now_ms) {
+                let weather = weather(event, self.world, self.now_ms);
+                let evidence = FullEvidence {
+                    device: device.device.id.to_string(),
+                    customer: customer_id.to_string(),
+                    policy: firing.policy.id.to_string(),
+                    event: event.clone(),
+                    weather,
+                    rule: RuleRef { id: rule.id.clone(), version: rule.version },
+                    registry_version: registry.version,
+                    now_ms: self.now_ms,
+                };
+                let evidence_json = evidence.to_json();
+                let data = data(event, &firing, evidence.weather.as_ref(), &evidence_json);
+                let id = self.key.trigger_id(
+                    &rule.id,
+                    &firing.policy.id,
+                    &device.device.id,
+                    &event.cause,
+                );
+                let subject = self.key.pseudonym(&firing.policy.insurer, customer_id);
+                let message =
+                    Message { id, subject, customer, event: number, data, evidence: evidence_json };
+                self.say(&firing, message)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, firing: &Firing<'_>, message: Message) -> Result<()> {
+        let expired = firing.expires_ms < self.now_ms;
+        match self.said(&message.id)? {
+            None => self.release(firing, message, Status::Fired, 0, expired),
+            // An event that was withdrawn and turns out to have happened after all is said again.
+            Some(said) if !said.withdrawn && same_to_the_reader(&said.data, &message.data) => {
+                Ok(())
+            }
+            // Nobody was told and nobody needs to be: the record says how it was.
+            Some(said) if !said.released && expired => {
+                let event = message.event(self.now_ms, Status::Fired, said.revision, None);
+                self.connection
+                    .prepare_cached(
+                        "UPDATE trigger_out SET body = ?2, evidence = ?3 WHERE position = ?1",
+                    )?
+                    .execute((said.position, to_json(&event)?, &message.evidence))?;
+                Ok(())
+            }
+            // Who was told something wrong is told what is right, however late.
+            Some(said) => self.release(firing, message, Status::Revised, said.revision + 1, false),
+        }
+    }
+
+    /// Adds a message to the outbox; one whose moment has passed is recorded, not sent.
+    fn release(
+        &mut self,
+        firing: &Firing<'_>,
+        message: Message,
+        status: Status,
+        revision: u32,
+        expired: bool,
+    ) -> Result<()> {
+        let insurer = &*firing.policy.insurer;
+        let product = firing.rule.product.name();
+        let sequence = if expired { None } else { Some(self.next_sequence(insurer, product)?) };
+        let event = message.event(self.now_ms, status, revision, sequence);
+        self.insert(Entry {
+            message: &message,
+            event: &event,
+            status,
+            insurer,
+            product,
+            sequence,
+            expires_ms: firing.expires_ms,
+        })
+    }
+
+    /// Takes back what was said about an event that never happened.
+    fn withdraw(&mut self, number: i64) -> Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE event SET withdrawn = 1, revision = revision + 1 WHERE number = ?1",
+            )?
+            .execute([number])?;
+        for last in self.last_said_of(number)? {
+            let sequence = self.next_sequence(&last.insurer, &last.product)?;
+            let mut event = last.event;
+            event.revision += 1;
+            event.kind = kind(Status::Withdrawn);
+            event.time = timestamp(self.now_ms);
+            event.sequence = sequence_text(sequence);
+            let message = Message {
+                id: event.id.clone(),
+                subject: event.subject.clone(),
+                customer: last.customer,
+                event: number,
+                data: event.data.clone(),
+                evidence: last.evidence,
+            };
+            self.insert(Entry {
+                message: &message,
+                event: &event,
+                status: Status::Withdrawn,
+                insurer: &last.insurer,
+                product: &last.product,
+                sequence: Some(sequence),
+                expires_ms: last.expires_ms,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, row: Entry<'_>) -> Result<()> {
+        let outcome = if row.sequence.is_some() { "released" } else { "expired" };
+        self.connection
+            .prepare_cached(
+                "INSERT INTO trigger_out (id, revision, status, outcome, event, insurer, product,
+                     sequence, customer, subject, key_version, said_ms, expires_ms, body, evidence)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            )?
+            .execute(rusqlite::params![
+                row.event.id,
+                row.event.revision,
+                row.status.name(),
+                outcome,
+                row.message.event,
+                row.insurer,
+                row.product,
+                row.sequence,
+                row.message.customer,
+                row.event.subject,
+                KEY_VERSION,
+                self.now_ms,
+                row.expires_ms,
+                to_json(row.event)?,
+                row.message.evidence,
+            ])?;
+        match row.sequence {
+            Some(_) => self.counts.triggers_released += 1,
+            None => self.counts.triggers_expired += 1,
+        }
+        Ok(())
+    }
+
+    fn said(&self, id: &str) -> Result<Option<Said>> {
+        self.connection
+            .prepare_cached(
+                "SELECT position, revision, outcome = 'released', status = 'withdrawn', body
+                 FROM trigger_out
+                 WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
+            )?
+            .query_row([id], |row| {
+                let event: CloudEvent = json(row, 4)?;
+                Ok(Said {
+                    position: row.get(0)?,
+                    revision: row.get(1)?,
+                    released: row.get(2)?,
+                    withdrawn: row.get(3)?,
+                    data: event.data,
+                })
+            })
+            .optional()
+    }
+
+    fn last_said_of(&self, event: i64) -> Result<Vec<LastSaid>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT insurer, product, customer, expires_ms, body, evidence FROM trigger_out AS last
+             WHERE event = ?1 AND outcome = 'released' AND status != 'withdrawn'
+               AND revision = (SELECT max(revision) FROM trigger_out WHERE id = last.id)",
+        )?;
+        let rows = statement.query_map([event], |row| {
+            Ok(LastSaid {
+                insurer: row.get(0)?,
+                product: row.get(1)?,
+                customer: row.get(2)?,
+                expires_ms: row.get(3)?,
+                event: json(row, 4)?,
+                evidence: row.get(5)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    fn next_sequence(&self, insurer: &str, product: &str) -> Result<i64> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO sequence (insurer, product, last) VALUES (?1, ?2, 1)
+                 ON CONFLICT (insurer, product) DO UPDATE SET last = last + 1 RETURNING last",
+            )?
+            .query_row((insurer, product), |row| row.get(0))
+    }
+}
+
+struct LastSaid {
+    insurer: String,
+    product: String,
+    customer: u32,
+    expires_ms: i64,
+    event: CloudEvent,
+    evidence: String,
+}
+
+struct Message {
+    id: String,
+    subject: String,
+    customer: u32,
+    event: i64,
+    data: TriggerData,
+    evidence: String,
+}
+
+struct Entry<'a> {
+    message: &'a Message,
+    event: &'a CloudEvent,
+    status: Status,
+    insurer: &'a str,
+    product: &'a str,
+    sequence: Option<i64>,
+    expires_ms: i64,
+}
+
+impl Message {
+    fn event(
+        &self,
+        now_ms: i64,
+        status: Status,
+        revision: u32,
+        sequence: Option<i64>,
+    ) -> CloudEvent {
+        CloudEvent {
+            specversion: "1.0".to_owned(),
+            id: self.id.clone(),
+            source: SOURCE.to_owned(),
+            kind: kind(status),
+            subject: self.subject.clone(),
+            time: timestamp(now_ms),
+            datacontenttype: "application/json".to_owned(),
+            dataschema: DATASCHEMA.to_owned(),
+            sequence: sequence.map_or_else(String::new, sequence_text),
+            revision,
+            data: self.data.clone(),
+        }
+    }
+}
+
+fn kind(status: Status) -> String {
+    format!("io.datanaut.trigger.{}", status.name())
+}
+
+/// Zero-padded, so that text sorts as numbers do.
+fn sequence_text(sequence: i64) -> String {
+    format!("{sequence:020}")
+}
+
+fn timestamp(now_ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Whether a reader would learn nothing: all is equal but the proof of the evidence.
+fn same_to_the_reader(before: &TriggerData, now: &TriggerData) -> bool {
+    let mut now = now.clone();
+    now.evidence.hash.clone_from(&before.evidence.hash);
+    *before == now
+}
+
+fn weather(event: &Event, world: &World, now_ms: i64) -> Option<enrich::weather::Joined> {
+    let Happening::BorderCrossed(crossed) = &event.happening;
+    let fix = Fix::new(crossed.lat, crossed.lon, None)?;
+    world.weather.as_of(&fix, event.time_ms, now_ms)
+}

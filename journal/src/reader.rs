@@ -1,0 +1,233 @@
+//! Queries beside the writer, on a connection of their own and in short transactions.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use enrich::Event;
+use enrich::trigger::CloudEvent;
+use ingest::{Reading, Reason};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::chunk;
+use crate::live::{Live, read};
+use crate::outbox::json;
+use crate::store::open_reader;
+
+/// A query could not be answered.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal could not be read: {0}")]
+pub struct ReadError(#[from] rusqlite::Error);
+
+/// Opens read connections; cheap to clone and to share.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    dir: PathBuf,
+    live: Arc<Live>,
+}
+
+/// A message in the outbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TriggerRow {
+    /// Its place in the outbox.
+    pub position: i64,
+    pub insurer: String,
+    pub product: String,
+    /// `fired`, `revised` or `withdrawn`.
+    pub status: String,
+    /// `released` for sending, or `expired`: its moment had passed.
+    pub outcome: String,
+    pub expires_ms: i64,
+    /// The message as it goes out.
+    pub body: CloudEvent,
+}
+
+/// An event of a device, as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRow {
+    pub event: Event,
+    pub revision: u32,
+    pub withdrawn: bool,
+}
+
+/// A message that could not be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuarantineRow {
+    pub number: i64,
+    pub device: u32,
+    pub received_ms: i64,
+    pub reason: Option<Reason>,
+    pub detail: String,
+    pub topic: String,
+    pub payload: Vec<u8>,
+}
+
+const TRIGGER: &str =
+    "SELECT position, insurer, product, status, outcome, expires_ms, body FROM trigger_out";
+
+impl Reader {
+    pub(crate) fn new(dir: &Path, live: Arc<Live>) -> Self {
+        Self { dir: dir.to_owned(), live }
+    }
+
+    fn open(&self) -> Result<Connection, ReadError> {
+        Ok(open_reader(&self.dir)?)
+    }
+
+    /// What is to be sent after `position`, in order, at most `limit`.
+    pub fn released_after(
+        &self,
+        position: i64,
+        limit: usize,
+    ) -> Result<Vec<TriggerRow>, ReadError> {
+        self.triggers(
+            "WHERE position > ?1 AND outcome = 'released' ORDER BY position LIMIT ?2",
+            (position, limit as i64),
+        )
+    }
+
+    /// The newest messages, newest first.
+    pub fn newest_triggers(&self, limit: usize) -> Result<Vec<TriggerRow>, ReadError> {
+        self.triggers("ORDER BY position DESC LIMIT ?1", (limit as i64,))
+    }
+
+    /// What one insurer was told about a product after a sequence number, in order.
+    pub fn triggers_after(
+        &self,
+        insurer: &str,
+        product: &str,
+        sequence: i64,
+        limit: usize,
+    ) -> Result<Vec<TriggerRow>, ReadError> {
+        self.triggers(
+            "WHERE insurer = ?1 AND product = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
+            (insurer, product, sequence, limit as i64),
+        )
+    }
+
+    fn triggers(
+        &self,
+        condition: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Vec<TriggerRow>, ReadError> {
+        let connection = self.open()?;
+        let mut statement = connection.prepare(&format!("{TRIGGER} {condition}"))?;
+        let rows = statement.query_map(parameters, trigger)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The position before the first message said at or after `said_ms`.
+    pub fn position_before(&self, said_ms: i64) -> Result<i64, ReadError> {
+        let connection = self.open()?;
+        let first: Option<i64> = connection.query_row(
+            "SELECT min(position) FROM trigger_out WHERE said_ms >= ?1",
+            [said_ms],
+            |row| row.get(0),
+        )?;
+        Ok(match first {
+            Some(position) => position - 1,
+            None => connection.query_row(
+                "SELECT coalesce(max(position), 0) FROM trigger_out",
+                [],
+                |row| row.get(0),
+            )?,
+        })
+    }
+
+    /// How far an output has come.
+    pub fn cursor(&self, output: &str) -> Result<i64, ReadError> {
+        let position = self
+            .open()?
+            .query_row("SELECT position FROM cursor WHERE output = ?1", [output], |row| row.get(0))
+            .optional()?;
+        Ok(position.unwrap_or(0))
+    }
+
+    /// A device's readings from one moment up to, not including, another, in history order; at
+    /// most `limit`, and the rest after the last one's time.
+    pub fn history(
+        &self,
+        device: u32,
+        from_ms: i64,
+        to_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Reading>, ReadError> {
+        // The open end first: what is sealed in between is then seen twice, never not at all.
+        let (mut readings, start_ms) = read(&self.live.histories)
+            .get(device)
+            .map_or((Vec::new(), i64::MAX), |history| (history.open.readings(), history.start_ms));
+        if from_ms < start_ms {
+            readings.extend(self.sealed(device, from_ms, to_ms)?);
+        }
+        readings.retain(|reading| (from_ms..to_ms).contains(&reading.time_ms));
+        readings.sort_by(Reading::history_order);
+        readings.dedup_by(|a, b| a.history_order(b).is_eq());
+        readings.truncate(limit);
+        Ok(readings)
+    }
+
+    fn sealed(&self, device: u32, from_ms: i64, to_ms: i64) -> Result<Vec<Reading>, ReadError> {
+        let connection = self.open()?;
+        let mut windows = connection.prepare("SELECT number FROM window ORDER BY number DESC")?;
+        let mut chunks = connection.prepare(
+            "SELECT start_ms, columns FROM chunk
+             WHERE window = ?1 AND device = ?2 AND start_ms < ?3 ORDER BY start_ms DESC",
+        )?;
+        let mut readings = Vec::new();
+        for window in windows.query_map([], |row| row.get::<_, i64>(0))? {
+            let mut rows = chunks.query((window?, device, to_ms))?;
+            while let Some(row) = rows.next()? {
+                let columns: Vec<u8> = row.get(1)?;
+                readings.extend(chunk::open(&columns).map_err(crate::seal::damaged)?);
+                if row.get::<_, i64>(0)? <= from_ms {
+                    return Ok(readings);
+                }
+            }
+        }
+        Ok(readings)
+    }
+
+    /// A device's events in the order they became known, withdrawn ones too.
+    pub fn events(&self, device: u32) -> Result<Vec<EventRow>, ReadError> {
+        let connection = self.open()?;
+        let mut statement = connection.prepare(
+            "SELECT body, revision, withdrawn FROM event WHERE device = ?1 ORDER BY known_ms, number",
+        )?;
+        let rows = statement.query_map([device], |row| {
+            Ok(EventRow { event: json(row, 0)?, revision: row.get(1)?, withdrawn: row.get(2)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The newest quarantined messages, newest first.
+    pub fn quarantine(&self, limit: usize) -> Result<Vec<QuarantineRow>, ReadError> {
+        let connection = self.open()?;
+        let mut statement = connection.prepare(
+            "SELECT number, device, received_ms, reason, detail, topic, payload
+             FROM quarantine ORDER BY number DESC LIMIT ?1",
+        )?;
+        let rows = statement.query_map([limit as i64], |row| {
+            Ok(QuarantineRow {
+                number: row.get(0)?,
+                device: row.get(1)?,
+                received_ms: row.get(2)?,
+                reason: Reason::from_name(&row.get::<_, String>(3)?),
+                detail: row.get(4)?,
+                topic: row.get(5)?,
+                payload: row.get(6)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn trigger(row: &Row<'_>) -> rusqlite::Result<TriggerRow> {
+    Ok(TriggerRow {
+        position: row.get(0)?,
+        insurer: row.get(1)?,
+        product: row.get(2)?,
+        status: row.get(3)?,
+        outcome: row.get(4)?,
+        expires_ms: row.get(5)?,
+        body: json(row, 6)?,
+    })
+}

@@ -1,0 +1,143 @@
+//! What is read back at a start: registry, secret, histories, fleet.
+
+use std::collections::{BTreeSet, HashMap};
+
+use enrich::registry::{Entry, Known, Registry};
+use enrich::trigger::{Key, sha256_hex};
+use ingest::Reading;
+use rusqlite::Connection;
+
+use crate::history::Histories;
+use crate::live::{FleetDevice, Live, read, write};
+use crate::outbox::{json, to_json};
+use crate::rows::{self, Rows, take_blob, take_log_row};
+use crate::seal::decode_state;
+use crate::store::{meta, set_meta};
+
+pub(crate) fn last_position(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(position), 0) FROM trigger_out")?
+        .query_row([], |row| row.get(0))
+}
+
+pub(crate) fn conversion(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+/// The registry from the journal, with what the seed has and it has not.
+pub(crate) fn load_registry(
+    connection: &Connection,
+    seed: Vec<Entry>,
+) -> rusqlite::Result<Registry> {
+    let transaction = connection.unchecked_transaction()?;
+    let mut insert =
+        transaction.prepare("INSERT OR IGNORE INTO registry (key, entry) VALUES (?1, ?2)")?;
+    for entry in seed {
+        insert.execute((entry.key(), to_json(&entry)?))?;
+    }
+    drop(insert);
+    let mut registry = Registry::default();
+    let mut select = transaction.prepare("SELECT entry FROM registry ORDER BY number")?;
+    for entry in select.query_map([], |row| json::<Entry>(row, 0))? {
+        registry.apply(entry?);
+    }
+    drop(select);
+    transaction.commit()?;
+    Ok(registry)
+}
+
+/// The journal's secret, made up when the journal is.
+pub(crate) fn secret(connection: &Connection) -> rusqlite::Result<Key> {
+    if let Some(secret) = meta(connection, "secret")?.and_then(|bytes| bytes.try_into().ok()) {
+        return Ok(Key::new(secret));
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.to_string().into()))?;
+    set_meta(connection, "secret", &secret)?;
+    tracing::info!(
+        fingerprint = &sha256_hex(&secret)[..8],
+        "made the secret of ids and pseudonyms"
+    );
+    Ok(Key::new(secret))
+}
+
+/// Sealed states, then the log over them. Returns how many readings the log holds, and its end.
+pub(crate) fn load_histories(
+    connection: &Connection,
+    histories: &mut Histories,
+) -> rusqlite::Result<(u64, i64)> {
+    let mut devices = connection.prepare("SELECT device, start_ms, state FROM device")?;
+    let mut rows = devices.query([])?;
+    while let Some(row) = rows.next()? {
+        let history = histories.entry(row.get(0)?);
+        history.start_ms = row.get(1)?;
+        history.state = decode_state(row.get_ref(2)?.as_blob()?)?;
+    }
+    let (mut log_readings, mut last_batch) = (0, 0);
+    let mut late = BTreeSet::new();
+    let mut ends: HashMap<u32, i64> = HashMap::new();
+    let mut batches =
+        connection.prepare("SELECT id, readings, rows, states FROM batch ORDER BY id")?;
+    let mut rows = batches.query([])?;
+    while let Some(row) = rows.next()? {
+        last_batch = row.get(0)?;
+        log_readings += row.get::<_, i64>(1)? as u64;
+        let mut log = row.get_ref(2)?.as_blob()?;
+        while let Some((device, reading)) = take_log_row(&mut log) {
+            let history = histories.entry(device);
+            if reading.time_ms < history.start_ms {
+                continue;
+            }
+            if ends.insert(device, reading.time_ms).is_some_and(|end| end >= reading.time_ms) {
+                late.insert(device);
+            }
+            history.open.push(&reading);
+        }
+        let mut states = row.get_ref(3)?.as_blob()?;
+        while let Some((device, state)) = take_blob(&mut states) {
+            histories.entry(device).state = decode_state(state)?;
+        }
+    }
+    for device in late {
+        let history = histories.entry(device);
+        let mut readings = history.open.readings();
+        readings.sort_by(Reading::history_order);
+        history.open = Rows::of(&readings);
+    }
+    Ok((log_readings, last_batch))
+}
+
+/// The fleet as it was last heard of.
+pub(crate) fn show_fleet(
+    connection: &Connection,
+    live: &Live,
+    registry: &Registry,
+) -> rusqlite::Result<()> {
+    let histories = read(&live.histories);
+    let mut fleet = write(&live.fleet);
+    let mut sealed = connection.prepare("SELECT device, last FROM device")?;
+    let mut rows = sealed.query([])?;
+    while let Some(row) = rows.next()? {
+        let last = rows::decode(&mut row.get_ref(1)?.as_blob()?);
+        if let (Some(known), Some(last)) = (registry.device_by_number(row.get(0)?), last) {
+            show(&mut fleet, known, last);
+        }
+    }
+    for known in registry.devices() {
+        let open = histories.get(known.number).map(|history| history.open.readings());
+        if let Some(last) = open.and_then(|mut readings| readings.pop()) {
+            show(&mut fleet, known, last);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn show(fleet: &mut Vec<Option<FleetDevice>>, device: &Known, last: Reading) {
+    let at = device.number as usize;
+    if fleet.len() <= at {
+        fleet.resize_with(at + 1, || None);
+    }
+    let (id, kind) = (device.device.id.clone(), device.device.kind);
+    fleet[at] = Some(FleetDevice { id, kind, last });
+}

@@ -1,0 +1,249 @@
+//! Moves the open ends of histories into columns, a slice with every commit.
+//!
+//! When the log holds [`LOG_READINGS`], a pass begins: it seals every device's open stretch into
+//! one window, device after device, then deletes the batches the pass began with. Each slice is as
+//! large as what the batch brought, twice, so that a pass ends before the log has doubled.
+
+use enrich::registry::{Known, Registry};
+use enrich::{DeviceState, World};
+use ingest::Reading;
+use rusqlite::{Connection, OptionalExtension, Result};
+
+use crate::chunk;
+use crate::history::{Histories, Open, Touched, run};
+
+/// How many readings the log may hold before a pass begins. It bounds the memory of open
+/// stretches and the time a start takes (about 50 bytes and a fifth of a microsecond each); larger
+/// makes longer, smaller chunks of devices that report seldom.
+pub const LOG_READINGS: u64 = 300_000;
+
+/// The least a slice seals, so that a pass ends even when hardly anything comes in.
+const SLICE_READINGS: usize = 2_000;
+
+/// How many batches a commit deletes at most: dropping many at once would hold up the next.
+const DELETED_BATCHES: usize = 32;
+
+/// Where a pass is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pass {
+    Idle,
+    /// Sealing devices from `next` on into `window`; batches up to `mark` go after it.
+    Sealing {
+        window: i64,
+        mark: i64,
+        next: u32,
+    },
+    Deleting {
+        mark: i64,
+    },
+}
+
+/// What sealing needs of the writer.
+pub(crate) struct Sealer<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) registry: &'a Registry,
+    pub(crate) world: &'a World,
+    pub(crate) histories: &'a Histories,
+    pub(crate) log_most: u64,
+}
+
+/// What a slice did, applied once it is committed.
+pub(crate) struct Slice {
+    pub(crate) pass: Pass,
+    pub(crate) sealed: Vec<Touched>,
+    pub(crate) new_window: Option<i64>,
+    pub(crate) log_readings: u64,
+}
+
+impl Sealer<'_> {
+    /// One slice. `touched` is what the batch does to histories, by device number.
+    pub(crate) fn slice(
+        &self,
+        pass: Pass,
+        touched: &[Touched],
+        log_readings: u64,
+        batch_readings: usize,
+        last_batch: i64,
+    ) -> Result<Slice> {
+        let mut slice = Slice { pass, sealed: Vec::new(), new_window: None, log_readings };
+        match pass {
+            Pass::Idle if log_readings < self.log_most => {}
+            Pass::Idle => {
+                self.connection.execute("INSERT INTO window DEFAULT VALUES", [])?;
+                let window = self.connection.last_insert_rowid();
+                slice.new_window = Some(window);
+                slice.pass = Pass::Sealing { window, mark: last_batch, next: 0 };
+            }
+            Pass::Sealing { window, mark, next } => {
+                let budget = (2 * batch_readings).max(SLICE_READINGS);
+                slice.pass = self.seal(window, mark, next, budget, touched, &mut slice.sealed)?;
+            }
+            Pass::Deleting { mark } => {
+                let (gone, done) = self.delete(mark)?;
+                slice.log_readings = log_readings.saturating_sub(gone);
+                slice.pass = if done { Pass::Idle } else { pass };
+            }
+        }
+        Ok(slice)
+    }
+
+    fn seal(
+        &self,
+        window: i64,
+        mark: i64,
+        mut next: u32,
+        mut budget: usize,
+        touched: &[Touched],
+        sealed: &mut Vec<Touched>,
+    ) -> Result<Pass> {
+        let devices = self.histories.len().max(touched.last().map_or(0, |last| last.device + 1));
+        while next < devices && budget > 0 {
+            let readings = self.seal_device(window, next, touched, sealed)?;
+            budget = budget.saturating_sub(readings.max(1));
+            next += 1;
+        }
+        Ok(if next < devices {
+            Pass::Sealing { window, mark, next }
+        } else {
+            Pass::Deleting { mark }
+        })
+    }
+
+    /// Seals one device as it will be after the batch.
+    fn seal_device(
+        &self,
+        window: i64,
+        number: u32,
+        touched: &[Touched],
+        sealed: &mut Vec<Touched>,
+    ) -> Result<usize> {
+        let mut history = self.histories.get(number).cloned().unwrap_or_default();
+        if let Ok(at) = touched.binary_search_by_key(&number, |touched| touched.device) {
+            match &touched[at].open {
+                Open::Kept => {}
+                Open::Appended(rows) => history.open.append(rows),
+                Open::Replaced { start_ms, rows } => {
+                    history.start_ms = *start_ms;
+                    history.open = rows.clone();
+                }
+            }
+            history.state = touched[at].state.clone();
+        }
+        let Some(device) = self.registry.device_by_number(number) else {
+            return Ok(0);
+        };
+        if history.open.count() == 0 {
+            return Ok(0);
+        }
+        let readings = history.open.readings();
+        let known = base(self.connection, number)?;
+        write_stretch(
+            self.connection,
+            window,
+            device,
+            history.start_ms,
+            &known,
+            &readings,
+            self.world,
+        )?;
+        let Some(last) = readings.last() else { return Ok(0) };
+        // A timer that ran after the last reading belongs to the sealed stretch too.
+        let start_ms = history.state.seen_until_ms.max(Some(last.time_ms)).unwrap_or_default() + 1;
+        let mut last_row = Vec::new();
+        crate::rows::encode(last, &mut last_row);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO device (device, start_ms, base, state, last) VALUES (?1, ?2, ?3, ?3, ?4)
+                 ON CONFLICT (device) DO UPDATE SET start_ms = ?2, base = ?3, state = ?3, last = ?4",
+            )?
+            .execute((number, start_ms, encode_state(&history.state), last_row))?;
+        sealed.push(Touched {
+            device: number,
+            open: Open::Replaced { start_ms, rows: crate::rows::Rows::default() },
+            state: history.state,
+        });
+        Ok(readings.len())
+    }
+
+    fn delete(&self, mark: i64) -> Result<(u64, bool)> {
+        let mut statement = self.connection.prepare_cached(
+            "DELETE FROM batch WHERE id IN (SELECT id FROM batch WHERE id <= ?1 ORDER BY id LIMIT ?2)
+             RETURNING readings",
+        )?;
+        let gone: Vec<i64> = statement
+            .query_map((mark, DELETED_BATCHES as i64), |row| row.get(0))?
+            .collect::<Result<_>>()?;
+        Ok((gone.iter().sum::<i64>() as u64, gone.len() < DELETED_BATCHES))
+    }
+}
+
+/// Writes a stretch of history that starts at `start_ms`, where the detectors knew `state`, in as
+/// many chunks as it takes. Replaces what was there.
+pub(crate) fn write_stretch(
+    connection: &Connection,
+    window: i64,
+    device: &Known,
+    mut start_ms: i64,
+    state: &DeviceState,
+    mut readings: &[Reading],
+    world: &World,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO chunk (window, device, start_ms, readings, state, columns)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    let mut state = state.clone();
+    loop {
+        let (part, rest) = readings.split_at(part(readings));
+        let columns = chunk::seal(part);
+        let key =
+            (window, device.number, start_ms, part.len() as i64, encode_state(&state), columns);
+        statement.execute(key)?;
+        let (Some(last), false) = (part.last(), rest.is_empty()) else {
+            return Ok(());
+        };
+        run(&mut state, part, device, world, &mut Vec::new());
+        start_ms = last.time_ms + 1;
+        readings = rest;
+    }
+}
+
+/// How many readings go into the next chunk: one millisecond is never split, since chunks are told
+/// apart by time.
+fn part(readings: &[Reading]) -> usize {
+    if readings.len() <= chunk::MOST {
+        return readings.len();
+    }
+    let last_ms = readings[chunk::MOST - 1].time_ms;
+    match readings.partition_point(|reading| reading.time_ms < last_ms) {
+        0 => readings.partition_point(|reading| reading.time_ms <= last_ms),
+        end if readings[chunk::MOST].time_ms == last_ms => end,
+        _ => chunk::MOST,
+    }
+}
+
+/// What the detectors knew at the start of a device's open stretch.
+pub(crate) fn base(connection: &Connection, device: u32) -> Result<DeviceState> {
+    let state: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT base FROM device WHERE device = ?1")?
+        .query_row([device], |row| row.get(0))
+        .optional()?;
+    state.map_or_else(|| Ok(DeviceState::default()), |bytes| decode_state(&bytes))
+}
+
+pub(crate) fn encode_state(state: &DeviceState) -> Vec<u8> {
+    // Writing into memory cannot fail.
+    postcard::to_allocvec(state).unwrap_or_default()
+}
+
+pub(crate) fn decode_state(bytes: &[u8]) -> Result<DeviceState> {
+    postcard::from_bytes(bytes).map_err(|_| damaged(chunk::Damaged))
+}
+
+/// A damaged blob, as the database would say it of its own pages.
+pub(crate) fn damaged(error: chunk::Damaged) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+        Some(error.to_string()),
+    )
+}

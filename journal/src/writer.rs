@@ -1,0 +1,425 @@
+//! The one writer: collects what waits, and commits it in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use enrich::World;
+use enrich::registry::{Entry, Registry};
+use enrich::rules::Rule;
+use enrich::trigger::Key;
+use ingest::{Arrival, Clock};
+use rusqlite::ErrorCode;
+use tokio::sync::mpsc;
+
+use crate::batch::{Batch, Done};
+use crate::history::Histories;
+use crate::live::{Health, Live, write};
+use crate::recover::{
+    conversion, last_position, load_histories, load_registry, secret, show, show_fleet,
+};
+use crate::seal::Pass;
+use crate::sort::sort;
+use crate::store::{OpenError, Store, meta};
+use crate::{Counts, Reader};
+
+/// Arrivals wait here: one a connection, since a connection waits for its acknowledgement. Enough
+/// for two full batches; when it is full, connections wait, which is what they are told to do.
+const ARRIVALS: usize = 8_192;
+
+/// Most messages in a transaction. Larger batches commit hardly faster, and wait longer.
+pub(crate) const BATCH: usize = 4_096;
+
+/// Commands wait here; they are rare and small.
+const COMMANDS: usize = 64;
+
+/// How long a commit may fail before connections are dropped: while they wait they cannot even
+/// answer a ping.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(200);
+
+/// A cursor that moved is written with the next batch, or alone after this time. If it is lost, a
+/// message goes out once more under the same id.
+const CURSOR_DELAY: Duration = Duration::from_millis(250);
+
+/// How a journal is opened.
+#[derive(Debug)]
+pub struct Options {
+    pub dir: PathBuf,
+    /// Entries the registry is seeded with: those it does not have yet are added.
+    pub seed: Vec<Entry>,
+    pub world: World,
+    /// Names the weather feed in what is recorded.
+    pub weather: String,
+    pub rules: Vec<Rule>,
+    pub clock: Clock,
+    /// How far behind its device's newest reading one may come and still change events.
+    pub horizon_ms: i64,
+    pub quarantine_keep_ms: i64,
+    /// How many readings stay in the log before a pass seals them: [`LOG_READINGS`] unless there
+    /// is a reason.
+    pub log_readings: u64,
+}
+
+/// A running journal.
+#[derive(Debug)]
+pub struct Started {
+    pub journal: Journal,
+    /// Where arrivals go. When all senders are gone and it is empty, the writer ends.
+    pub arrivals: mpsc::Sender<Arrival>,
+}
+
+/// The handle to a running journal.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    live: Arc<Live>,
+    reader: Reader,
+    registry: Arc<Registry>,
+    commands: mpsc::Sender<Command>,
+    thread: Arc<std::sync::Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// The journal has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal has stopped: start Datanaut again")]
+pub struct Closed;
+
+#[derive(Debug)]
+enum Command {
+    Advance { output: &'static str, position: i64 },
+}
+
+impl Journal {
+    /// Opens the journal, recovers all state and starts the writer on a thread of its own.
+    pub fn start(options: Options) -> Result<Started, OpenError> {
+        let store = Store::open(&options.dir)?;
+        let file = options.dir.clone();
+        let writer =
+            Writer::recover(store, options).map_err(|error| match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    OpenError::Damaged { file: file.clone(), detail: error.to_string() }
+                }
+                _ => OpenError::Sqlite { file: file.clone(), error },
+            })?;
+        let (arrivals, arriving) = mpsc::channel(ARRIVALS);
+        let (commands, commanded) = mpsc::channel(COMMANDS);
+        let live = writer.live.clone();
+        let registry = writer.core.registry.clone();
+        let reader = Reader::new(&file, live.clone());
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(arriving, commanded))
+            .map_err(|error| OpenError::Directory { dir: file, error })?;
+        let thread = Arc::new(std::sync::Mutex::new(Some(thread)));
+        let journal = Self { live, reader, registry, commands, thread };
+        Ok(Started { journal, arrivals })
+    }
+
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        self.live.clone()
+    }
+
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.clone()
+    }
+
+    /// Records that an output has dealt with everything up to `position`.
+    pub async fn advance(&self, output: &'static str, position: i64) -> Result<(), Closed> {
+        self.commands.send(Command::Advance { output, position }).await.map_err(|_| Closed)
+    }
+
+    /// Waits until the writer has ended, which it does when all senders of arrivals are gone.
+    pub fn join(&self) {
+        let thread = self.thread.lock().map(|mut thread| thread.take());
+        if let Ok(Some(thread)) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal's thread panicked; what it acknowledged is committed");
+        }
+    }
+}
+
+/// What the core computes with.
+pub(crate) struct Core {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) world: World,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) key: Key,
+    /// Names and versions of the rules, and the feed, as recorded with each batch.
+    pub(crate) rule_set: String,
+    pub(crate) weather: String,
+}
+
+pub(crate) struct Writer {
+    pub(crate) store: Store,
+    pub(crate) core: Core,
+    pub(crate) live: Arc<Live>,
+    pub(crate) clock: Clock,
+    pub(crate) horizon_ms: i64,
+    pub(crate) quarantine_keep_ms: i64,
+    pub(crate) log_most: u64,
+    pub(crate) counts: Counts,
+    pub(crate) timers: Timers,
+    pub(crate) windows: Vec<i64>,
+    pub(crate) pass: Pass,
+    pub(crate) log_readings: u64,
+    pub(crate) last_batch: i64,
+    pub(crate) cursors: BTreeMap<&'static str, i64>,
+    pub(crate) swept_ms: i64,
+}
+
+/// When devices want to be woken, both ways round.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    pub(crate) by_time: BTreeSet<(i64, u32)>,
+    pub(crate) by_device: HashMap<u32, i64>,
+}
+
+impl Timers {
+    fn set(&mut self, device: u32, wake_ms: Option<i64>) {
+        let before = match wake_ms {
+            Some(wake_ms) => self.by_device.insert(device, wake_ms),
+            None => self.by_device.remove(&device),
+        };
+        if let Some(before) = before {
+            self.by_time.remove(&(before, device));
+        }
+        if let Some(wake_ms) = wake_ms {
+            self.by_time.insert((wake_ms, device));
+        }
+    }
+
+    fn due(&self, now_ms: i64) -> Vec<u32> {
+        self.by_time.range(..=(now_ms, u32::MAX)).take(BATCH).map(|(_, device)| *device).collect()
+    }
+}
+
+impl Writer {
+    fn recover(store: Store, options: Options) -> rusqlite::Result<Self> {
+        let connection = &store.connection;
+        let registry = load_registry(connection, options.seed)?;
+        let rule_set: Vec<String> =
+            options.rules.iter().map(|rule| format!("{}@{}", rule.id, rule.version)).collect();
+        let core = Core {
+            key: secret(connection)?,
+            registry: Arc::new(registry),
+            world: options.world,
+            rule_set: rule_set.join(" "),
+            weather: options.weather,
+            rules: options.rules,
+        };
+        let counts = match meta(connection, "counts")? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(conversion)?,
+            None => Counts::default(),
+        };
+        let mut histories = Histories::default();
+        let (log_readings, last_batch) = load_histories(connection, &mut histories)?;
+        let released = last_position(connection)?;
+        let live = Arc::new(Live::new(counts.clone(), released, histories));
+        let mut timers = Timers::default();
+        let mut statement = connection.prepare("SELECT device, wake_ms FROM timer")?;
+        for row in statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            let (device, wake_ms) = row?;
+            timers.set(device, Some(wake_ms));
+        }
+        drop(statement);
+        let windows = connection
+            .prepare("SELECT number FROM window ORDER BY number")?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        show_fleet(connection, &live, &core.registry)?;
+        Ok(Self {
+            store,
+            core,
+            live,
+            clock: options.clock,
+            horizon_ms: options.horizon_ms,
+            quarantine_keep_ms: options.quarantine_keep_ms,
+            log_most: options.log_readings,
+            counts,
+            timers,
+            windows,
+            pass: Pass::Idle,
+            log_readings,
+            last_batch,
+            cursors: BTreeMap::new(),
+            swept_ms: 0,
+        })
+    }
+
+    /// Runs until nobody can send arrivals any more and all that were sent are dealt with.
+    fn run(
+        mut self,
+        mut arriving: mpsc::Receiver<Arrival>,
+        mut commanded: mpsc::Receiver<Command>,
+    ) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                return self.fail(&format!("cannot start the journal's runtime: {error}"));
+            }
+        };
+        let mut arrivals = Vec::with_capacity(BATCH);
+        loop {
+            let wake = self.next_wake();
+            let open = runtime.block_on(async {
+                tokio::select! {
+                    received = arriving.recv_many(&mut arrivals, BATCH) => received > 0,
+                    Some(command) = commanded.recv() => {
+                        self.obey(command);
+                        true
+                    }
+                    () = tokio::time::sleep(wake) => true,
+                }
+            });
+            while let Ok(command) = commanded.try_recv() {
+                self.obey(command);
+            }
+            let due = self.timers.due(self.clock.now_ms());
+            let work = !arrivals.is_empty() || !due.is_empty();
+            if (work || self.cursors_waited(wake))
+                && !self.persist(&mut arrivals, &mut arriving, &due)
+            {
+                return;
+            }
+            if !open {
+                // The last cursors, if any: losing them costs nothing but a repetition.
+                self.persist(&mut arrivals, &mut arriving, &[]);
+                return;
+            }
+        }
+    }
+
+    fn obey(&mut self, Command::Advance { output, position }: Command) {
+        self.cursors.insert(output, position);
+    }
+
+    fn next_wake(&self) -> Duration {
+        let timer = self.timers.by_time.first().map(|(wake_ms, _)| {
+            self.clock.real(wake_ms - self.clock.now_ms()) + Duration::from_millis(1)
+        });
+        let cursor = (!self.cursors.is_empty()).then_some(CURSOR_DELAY);
+        let idle = Duration::from_secs(60);
+        timer.into_iter().chain(cursor).min().unwrap_or(idle).min(idle)
+    }
+
+    fn cursors_waited(&self, wake: Duration) -> bool {
+        !self.cursors.is_empty() && wake <= CURSOR_DELAY
+    }
+
+    /// Commits, and tries again for as long as that can help. Returns whether to go on.
+    fn persist(
+        &mut self,
+        arrivals: &mut Vec<Arrival>,
+        arriving: &mut mpsc::Receiver<Arrival>,
+        due: &[u32],
+    ) -> bool {
+        let since = Instant::now();
+        loop {
+            match self.commit(arrivals, due) {
+                Ok(done) => {
+                    self.apply(done);
+                    for arrival in arrivals.drain(..) {
+                        if arrival.acknowledge.send(()).is_err() {
+                            tracing::trace!("the connection was gone before its acknowledgement");
+                        }
+                    }
+                    return true;
+                }
+                Err(error) if !passes(&error) => {
+                    self.fail(&error.to_string());
+                    return false;
+                }
+                Err(error) if since.elapsed() < PATIENCE => {
+                    tracing::warn!(%error, "the journal cannot commit; trying again");
+                }
+                Err(error) => {
+                    // Nothing here was acknowledged, so whoever sent it sends it again.
+                    let reason = format!("{error}; free disk space or check the disk");
+                    tracing::error!(%error, unacknowledged = arrivals.len(), "the journal cannot commit");
+                    self.live.set_health(Health::Stalled { reason });
+                    arrivals.clear();
+                }
+            }
+            std::thread::sleep(RETRY);
+            if since.elapsed() >= PATIENCE {
+                while let Ok(arrival) = arriving.try_recv() {
+                    drop(arrival);
+                }
+            }
+        }
+    }
+
+    fn fail(&self, reason: &str) {
+        tracing::error!(reason, "the journal stops");
+        self.live.set_health(Health::Failed { reason: reason.to_owned() });
+    }
+
+    /// One transaction: everything that `arrivals` and the timers in `due` bring about.
+    fn commit(&self, arrivals: &[Arrival], due: &[u32]) -> rusqlite::Result<Done> {
+        let transaction = self.store.connection.unchecked_transaction()?;
+        let mut counts = self.counts.clone();
+        let sorted = sort(arrivals, &self.core.registry, self.clock.now_ms(), &mut counts);
+        let mut batch = Batch::new(self, &transaction, counts);
+        for readings in sorted.kept.chunk_by(|a, b| a.device == b.device) {
+            batch.device(readings)?;
+        }
+        for device in due {
+            batch.wake(*device)?;
+        }
+        batch.quarantine(&sorted.quarantined)?;
+        let done = batch.finish()?;
+        transaction.commit()?;
+        sorted.notices.into_iter().for_each(|notice| self.live.notify(notice));
+        Ok(done)
+    }
+
+    fn apply(&mut self, done: Done) {
+        let mut histories = write(&self.live.histories);
+        done.touched.into_iter().for_each(|touched| histories.apply(touched));
+        done.slice.sealed.into_iter().for_each(|touched| histories.apply(touched));
+        drop(histories);
+        for (device, wake_ms) in done.timers {
+            self.timers.set(device, wake_ms);
+        }
+        let mut fleet = write(&self.live.fleet);
+        for (device, last) in done.last {
+            if let Some(known) = self.core.registry.device_by_number(device) {
+                show(&mut fleet, known, last);
+            }
+        }
+        drop(fleet);
+        self.pass = done.slice.pass;
+        self.log_readings = done.slice.log_readings;
+        self.windows.extend(done.slice.new_window);
+        self.last_batch = done.batch;
+        self.cursors.clear();
+        self.swept_ms = done.swept_ms;
+        self.counts = done.counts;
+        self.live.committed(self.counts.clone(), done.released);
+    }
+}
+
+/// Whether trying again can help.
+fn passes(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+        )
+    )
+}
