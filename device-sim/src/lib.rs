@@ -1,1 +1,36 @@
+//! A simulated fleet, and a load test for any MQTT broker.
+//!
+//! It knows nothing of the server it publishes to: it writes the documented wire format.
+//!
+//! From the ground up: `geo` (positions and paths), `places` and `roads` (where one can
+//! go), `motion` (how one gets along), `weather` and `noise`; the devices `car`,
+//! `tracker`, `thermostat` and `product`, each a seeded function of time that yields
+//! `reading`s; the `fleet`, which knows who reports when, and the `demo` fleet; and
+//! `publish`, which brings a fleet's messages to a broker over `session`s, keeps each in an
+//! `outbox` until it is acknowledged, and sums up in a `report`.
 
+mod car;
+mod demo;
+mod fleet;
+mod geo;
+mod link;
+mod motion;
+mod noise;
+mod options;
+mod outbox;
+mod places;
+mod product;
+mod publish;
+mod reading;
+mod report;
+mod roads;
+mod session;
+mod thermostat;
+mod tracker;
+mod weather;
+
+pub use fleet::{Fleet, Message, Rate};
+pub use options::{Broker, BrokerError, Login, Options, Protocol, Qos};
+pub use publish::run;
+pub use reading::Kind;
+pub use report::{Latency, Report};

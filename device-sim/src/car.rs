@@ -1,0 +1,247 @@
+//! Cars: drivers of different temper, traffic, tyres, fuel.
+
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use crate::geo::Path;
+use crate::motion::{Motion, Pace};
+use crate::noise::{GpsError, between, normal};
+use crate::places::{Country, PLACES};
+use crate::reading::{Fix, Reading, TimeFormat, Value};
+use crate::roads::{Network, PlaceIndex};
+use crate::weather::outdoor_c;
+
+/// Where the car drives to next when it has arrived.
+#[derive(Clone, Debug)]
+enum Plan {
+    /// There and back on one way.
+    Shuttle,
+    /// Anywhere; it is now at, or on the way to, this place.
+    Wander { network: Arc<Network>, to: PlaceIndex },
+}
+
+/// Something that makes the car slower for a while.
+#[derive(Clone, Copy, Debug)]
+struct Traffic {
+    hurry: f64,
+    brake_mps2: f64,
+    until_ms: i64,
+}
+
+/// A simulated car.
+#[derive(Clone, Debug)]
+pub(crate) struct Car {
+    motion: Motion,
+    plan: Plan,
+    pace: Pace,
+    traffic: Option<Traffic>,
+    /// Parked until then; `None` while driving.
+    parked_until_ms: Option<i64>,
+    now_ms: Option<i64>,
+    gps: GpsError,
+    gps_sigma_m: f64,
+    odometer_m: f64,
+    tyre: &'static str,
+    tread_mm: f64,
+    fuel_pct: f64,
+    seq: u64,
+}
+
+/// A tank lasts this far.
+const RANGE_M: f64 = 900_000.0;
+/// A new tyre has 8 mm and lasts about 40,000 km, to 2 mm.
+const WEAR_MM_PER_M: f64 = 6.0 / 4.0e7;
+/// After a longer gap than this (a laptop asleep) the car was parked, not driving on.
+const LONGEST_STEP_MS: i64 = 600_000;
+
+impl Car {
+    /// A car that goes there and back on `path`, now `along_m` metres into it and at speed.
+    pub(crate) fn shuttle(path: Path, along_m: f64, rng: &mut Rng) -> Self {
+        let mut car = Self::new(path, Plan::Shuttle, rng);
+        let speed_mps = car.motion.path().speed_mps(along_m, car.pace.temper, car.pace.brake_mps2);
+        car.motion = Motion::new(car.motion.path().clone(), along_m, speed_mps);
+        car
+    }
+
+    /// A car that drives anywhere on the network, now somewhere on its way.
+    pub(crate) fn wanderer(network: Arc<Network>, rng: &mut Rng) -> Self {
+        let towns: Vec<_> =
+            (0..PLACES.len()).filter(|&i| PLACES[i].country != Country::Border).collect();
+        let (path, to) = next_way(&network, towns[rng.usize(..towns.len())], rng);
+        let along_m = path.length_m() * between(rng, 0.0, 0.9);
+        let mut car = Self::new(path, Plan::Wander { network, to }, rng);
+        car.motion = Motion::new(car.motion.path().clone(), along_m, 0.0);
+        car
+    }
+
+    fn new(path: Path, plan: Plan, rng: &mut Rng) -> Self {
+        let temper = between(rng, 0.95, 1.12);
+        Self {
+            motion: Motion::new(path, 0.0, 0.0),
+            plan,
+            pace: Pace {
+                temper,
+                accelerate_mps2: between(rng, 1.4, 2.6),
+                brake_mps2: between(rng, 1.6, 2.6) * temper,
+            },
+            traffic: None,
+            parked_until_ms: None,
+            now_ms: None,
+            gps: GpsError::default(),
+            gps_sigma_m: between(rng, 2.0, 3.5),
+            odometer_m: between(rng, 2.0e6, 1.8e8),
+            tyre: ["summer", "winter", "winter", "all_season"][rng.usize(..4)],
+            tread_mm: between(rng, 2.2, 8.0),
+            fuel_pct: between(rng, 50.0, 100.0),
+            seq: 0,
+        }
+    }
+
+    /// What the car reports at `now_ms`.
+    pub(crate) fn next(&mut self, now_ms: i64, rng: &mut Rng) -> Reading {
+        let gap_ms = self.now_ms.map_or(0, |before| now_ms - before);
+        self.now_ms = Some(now_ms);
+        self.drive(now_ms, gap_ms.clamp(0, LONGEST_STEP_MS), rng);
+        let (truth, altitude_m, course_deg) = self.motion.at();
+        let (position, accuracy_m) = self.gps.fix(truth, now_ms, self.gps_sigma_m, rng);
+        let acceleration_mps2 = self.motion.acceleration_mps2();
+        let mut measures = vec![
+            ("speed_mps", Value::Number(self.motion.speed_mps(), 2)),
+            ("course_deg", Value::Number(course_deg, 1)),
+            ("altitude_m", Value::Number(altitude_m, 0)),
+            ("acceleration_mps2", Value::Number(acceleration_mps2, 2)),
+            ("odometer_m", Value::Number(self.odometer_m, 1)),
+            ("ambient_c", Value::Number(outdoor_c(truth, altitude_m, now_ms), 1)),
+            ("ignition", Value::Flag(self.parked_until_ms.is_none())),
+            ("tyre", Value::Word(self.tyre)),
+            ("tread_mm", Value::Number(self.tread_mm, 1)),
+            ("fuel_pct", Value::Number(self.fuel_pct, 1)),
+        ];
+        // Worn or summer tyres on a cold road slip first.
+        let slippery = outdoor_c(truth, altitude_m, now_ms) < 3.0
+            && (self.tyre == "summer" || self.tread_mm < 3.0);
+        if acceleration_mps2 < if slippery { -3.5 } else { -5.0 } {
+            measures.push(("abs_active", Value::Flag(true)));
+        }
+        self.seq += 1;
+        Reading {
+            ts_ms: now_ms,
+            time_format: TimeFormat::EpochMs,
+            seq: self.seq - 1,
+            fix: Some(Fix { position, accuracy_m, decimals: 7 }),
+            measures,
+        }
+    }
+
+    fn drive(&mut self, now_ms: i64, gap_ms: i64, rng: &mut Rng) {
+        if let Some(until_ms) = self.parked_until_ms {
+            if now_ms < until_ms {
+                self.motion.advance(0.0, self.pace, 1.0, 0.0);
+                return;
+            }
+            self.parked_until_ms = None;
+            self.set_off(rng);
+        }
+        let seconds = gap_ms as f64 / 1e3;
+        self.meet_traffic(now_ms, seconds, rng);
+        let (hurry, brake_mps2) = self.traffic.map_or((1.0, 0.0), |t| (t.hurry, t.brake_mps2));
+        let metres = self.motion.advance(seconds, self.pace, hurry, brake_mps2);
+        self.odometer_m += metres;
+        self.tread_mm = (self.tread_mm - metres * WEAR_MM_PER_M).max(1.6);
+        self.fuel_pct = (self.fuel_pct - metres / RANGE_M * 100.0).max(0.0);
+        if self.motion.arrived() {
+            let pause_s = match self.plan {
+                Plan::Shuttle => between(rng, 4.0, 12.0),
+                Plan::Wander { .. } => between(rng, 30.0, 300.0),
+            };
+            self.parked_until_ms = Some(now_ms + (pause_s * 1e3) as i64);
+        }
+    }
+
+    /// Slow lorries ahead every few minutes; somebody cutting in now and then.
+    fn meet_traffic(&mut self, now_ms: i64, seconds: f64, rng: &mut Rng) {
+        if self.traffic.is_some_and(|traffic| now_ms >= traffic.until_ms) {
+            self.traffic = None;
+        }
+        if self.traffic.is_some() || self.motion.speed_mps() < 8.0 {
+            return;
+        }
+        if rng.f64() < seconds / 900.0 {
+            let brake_mps2 = between(rng, 4.0, 7.5);
+            let until_ms = now_ms + 4_000;
+            self.traffic = Some(Traffic { hurry: 0.6, brake_mps2, until_ms });
+        } else if rng.f64() < seconds / 300.0 {
+            let hurry = (0.85 + 0.04 * normal(rng)).clamp(0.7, 1.0);
+            let until_ms = now_ms + (between(rng, 15.0, 60.0) * 1e3) as i64;
+            self.traffic = Some(Traffic { hurry, brake_mps2: 0.0, until_ms });
+        }
+    }
+
+    fn set_off(&mut self, rng: &mut Rng) {
+        let path = match &mut self.plan {
+            Plan::Shuttle => self.motion.path().reversed(),
+            Plan::Wander { network, to } => {
+                let (path, end) = next_way(network, *to, rng);
+                *to = end;
+                path
+            }
+        };
+        self.motion = Motion::new(path, 0.0, 0.0);
+        // Those who go far fill up before; shuttles when they must.
+        let low_pct = if matches!(self.plan, Plan::Shuttle) { 20.0 } else { 85.0 };
+        if self.fuel_pct < low_pct {
+            self.fuel_pct = 100.0;
+        }
+    }
+}
+
+fn next_way(network: &Network, from: PlaceIndex, rng: &mut Rng) -> (Path, PlaceIndex) {
+    let legs = rng.usize(2..5);
+    let way = network.wander(from, legs, rng);
+    (network.path(&way), way.last().copied().unwrap_or(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Car;
+    use crate::reading::{Reading, Value};
+    use crate::roads::Network;
+
+    fn number(reading: &Reading, name: &str) -> f64 {
+        match reading.measures.iter().find(|(measure, _)| *measure == name) {
+            Some((_, Value::Number(number, _))) => *number,
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_day_at_the_wheel_is_physically_possible() {
+        let network = Arc::new(Network::new());
+        for seed in 0..8 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut car = Car::wanderer(Arc::clone(&network), &mut rng);
+            let mut before: Option<Reading> = None;
+            let mut driven_m = 0.0;
+            for second in 0..86_400 {
+                let now = car.next(1_768_867_200_000 + second * 1_000, &mut rng);
+                assert!((0.0..45.0).contains(&number(&now, "speed_mps")));
+                assert!((-9.0..3.0).contains(&number(&now, "acceleration_mps2")), "{now:?}");
+                assert!((0.0..=100.0).contains(&number(&now, "fuel_pct")), "{now:?}");
+                assert!((-30.0..40.0).contains(&number(&now, "ambient_c")));
+                if let Some(before) = before {
+                    let on = |r: &Reading| r.fix.unwrap().position;
+                    assert!(on(&before).distance_m(on(&now)) < 60.0, "{before:?} {now:?}");
+                    let step_m = number(&now, "odometer_m") - number(&before, "odometer_m");
+                    assert!(step_m >= 0.0);
+                    assert!(number(&now, "tread_mm") <= number(&before, "tread_mm"));
+                    driven_m += step_m;
+                }
+                before = Some(now);
+            }
+            assert!(driven_m > 500_000.0, "hardly drove: {driven_m} m");
+        }
+    }
+}

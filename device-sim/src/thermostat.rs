@@ -1,0 +1,184 @@
+//! Thermostats: a house that loses heat, a schedule, people who open windows.
+
+use fastrand::Rng;
+
+use crate::geo::Position;
+use crate::noise::{between, normal};
+use crate::reading::{Fix, Reading, TimeFormat, Value};
+use crate::weather::{local_hour, outdoor_c};
+
+/// A simulated thermostat and the house it is in.
+#[derive(Clone, Debug)]
+pub(crate) struct Thermostat {
+    home: Position,
+    altitude_m: f64,
+    /// Heating is on. Off for a holiday home that nobody looks after.
+    heated: bool,
+    /// Without heating, the house nears the outdoor temperature with this time constant.
+    time_constant_s: f64,
+    /// How much warmer than outdoors the heating at full power keeps the house in the end.
+    heating_gain_c: f64,
+    full_power_w: f64,
+    comfort_c: f64,
+    setback_c: f64,
+    indoor_c: f64,
+    humidity_pct: f64,
+    demand: f64,
+    energy_wh: f64,
+    window_shuts_ms: Option<i64>,
+    battery_pct: f64,
+    now_ms: Option<i64>,
+    seq: u64,
+}
+
+const HOUR_S: f64 = 3_600.0;
+/// With a window open a room cools this fast.
+const WINDOW_TIME_CONSTANT_S: f64 = 2.5 * HOUR_S;
+/// The heating runs at full power when the room is this much too cold.
+const CONTROL_BAND_C: f64 = 1.2;
+const BATTERY_LASTS_S: f64 = 400.0 * 86_400.0;
+/// A gap longer than this (a laptop asleep) counts as this long.
+const LONGEST_STEP_S: f64 = 6.0 * HOUR_S;
+
+impl Thermostat {
+    pub(crate) fn new(home: Position, altitude_m: f64, heated: bool, rng: &mut Rng) -> Self {
+        let comfort_c = between(rng, 19.5, 22.0);
+        let time_constant_s = between(rng, 25.0, 90.0) * HOUR_S;
+        Self {
+            home,
+            altitude_m,
+            heated,
+            time_constant_s,
+            heating_gain_c: between(rng, 38.0, 50.0),
+            // A house that loses heat faster needs a bigger boiler.
+            full_power_w: 12_000.0 * (30.0 * HOUR_S / time_constant_s).sqrt(),
+            comfort_c: (comfort_c * 2.0).round() / 2.0,
+            setback_c: between(rng, 16.0, 18.0).round(),
+            indoor_c: if heated { comfort_c - between(rng, 0.2, 1.0) } else { 9.0 },
+            humidity_pct: between(rng, 35.0, 60.0),
+            demand: 0.0,
+            energy_wh: between(rng, 1e6, 4e7),
+            window_shuts_ms: None,
+            battery_pct: between(rng, 30.0, 100.0),
+            now_ms: None,
+            seq: 0,
+        }
+    }
+
+    /// What the thermostat reports at `now_ms`.
+    pub(crate) fn next(&mut self, now_ms: i64, rng: &mut Rng) -> Reading {
+        let gap_s = self.now_ms.map_or(0.0, |before| (now_ms - before) as f64 / 1e3);
+        self.now_ms = Some(now_ms);
+        self.air(now_ms, gap_s, rng);
+        let mut left_s = gap_s.clamp(0.0, LONGEST_STEP_S);
+        while left_s > 0.0 {
+            let step_s = left_s.min(60.0);
+            self.step(now_ms, step_s);
+            left_s -= step_s;
+        }
+        let drift = 0.02 * normal(rng) * gap_s.clamp(0.0, 60.0).sqrt();
+        self.humidity_pct = (self.humidity_pct + drift).clamp(20.0, 80.0);
+        self.battery_pct = (self.battery_pct - gap_s.max(0.0) / BATTERY_LASTS_S * 100.0).max(2.0);
+        self.seq += 1;
+        Reading {
+            ts_ms: now_ms,
+            time_format: TimeFormat::Rfc3339,
+            seq: self.seq - 1,
+            // Told once at installation; two decimals are enough for the weather and give away
+            // only the neighbourhood.
+            fix: Some(Fix { position: self.home, accuracy_m: 1_000.0, decimals: 2 }),
+            measures: vec![
+                ("indoor_c", Value::Number(self.indoor_c + 0.03 * normal(rng), 2)),
+                ("setpoint_c", Value::Number(self.setpoint_c(now_ms), 1)),
+                ("humidity_pct", Value::Number(self.humidity_pct, 1)),
+                ("heating_demand_pct", Value::Number(self.demand * 100.0, 0)),
+                ("window_open", Value::Flag(self.window_shuts_ms.is_some())),
+                ("mode", Value::Word(if self.heated { "auto" } else { "off" })),
+                ("power_w", Value::Number(self.demand * self.full_power_w, 0)),
+                ("energy_wh", Value::Number(self.energy_wh, 0)),
+                ("battery_pct", Value::Number(self.battery_pct, 0)),
+            ],
+        }
+    }
+
+    fn setpoint_c(&self, now_ms: i64) -> f64 {
+        match local_hour(self.home, now_ms) {
+            _ if !self.heated => 5.0,
+            6.5..8.5 | 16.5..22.5 => self.comfort_c,
+            _ => self.setback_c,
+        }
+    }
+
+    /// Somebody opens a window for some minutes, a few times a day.
+    fn air(&mut self, now_ms: i64, gap_s: f64, rng: &mut Rng) {
+        if self.window_shuts_ms.is_some_and(|shuts_ms| now_ms >= shuts_ms) {
+            self.window_shuts_ms = None;
+        }
+        let awake = (7.0..22.0).contains(&local_hour(self.home, now_ms));
+        // Nobody airs a room that is cold already.
+        let warm = self.indoor_c > 17.0;
+        if warm && awake && rng.f64() < gap_s / (5.0 * HOUR_S) {
+            self.window_shuts_ms = Some(now_ms + (between(rng, 300.0, 900.0) * 1e3) as i64);
+        }
+    }
+
+    fn step(&mut self, now_ms: i64, step_s: f64) {
+        let outdoor_c = outdoor_c(self.home, self.altitude_m, now_ms);
+        let short_c = self.setpoint_c(now_ms) - self.indoor_c;
+        let demand = (short_c / CONTROL_BAND_C + 0.3).clamp(0.0, 1.0);
+        self.demand = if self.heated { demand } else { 0.0 };
+        self.energy_wh += self.demand * self.full_power_w * step_s / HOUR_S;
+        let end_c = outdoor_c + self.demand * self.heating_gain_c;
+        self.indoor_c = end_c + (self.indoor_c - end_c) * (-step_s / self.time_constant_s).exp();
+        if self.window_shuts_ms.is_some() {
+            let kept = (-step_s / WINDOW_TIME_CONSTANT_S).exp();
+            self.indoor_c = outdoor_c + (self.indoor_c - outdoor_c) * kept;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Thermostat;
+    use crate::geo::Position;
+    use crate::reading::{Reading, Value};
+
+    const WINTER_MS: i64 = 1_768_867_200_000;
+
+    fn number(reading: &Reading, name: &str) -> f64 {
+        match reading.measures.iter().find(|(measure, _)| *measure == name) {
+            Some((_, Value::Number(number, _))) => *number,
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_heated_house_keeps_its_people_warm_through_a_winter_week() {
+        for seed in 0..10 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut device = Thermostat::new(Position::new(48.1, 11.6), 519.0, true, &mut rng);
+            let (mut aired, mut energy_wh) = (false, 0.0);
+            for minute in 0..7 * 1_440 {
+                let now = device.next(WINTER_MS + minute * 60_000, &mut rng);
+                assert!((12.0..25.0).contains(&number(&now, "indoor_c")), "{now:?}");
+                assert!((0.0..=100.0).contains(&number(&now, "heating_demand_pct")));
+                assert!(number(&now, "energy_wh") >= energy_wh);
+                energy_wh = number(&now, "energy_wh");
+                aired |= now.measures.contains(&("window_open", Value::Flag(true)));
+            }
+            assert!(aired);
+        }
+    }
+
+    #[test]
+    fn an_unheated_house_in_the_alps_freezes() {
+        let mut rng = fastrand::Rng::with_seed(4);
+        let mut device = Thermostat::new(Position::new(47.04, 11.49), 1_250.0, false, &mut rng);
+        let last = (0..14 * 1_440)
+            .map(|minute| device.next(WINTER_MS + minute * 60_000, &mut rng))
+            .last()
+            .unwrap();
+        assert!(number(&last, "indoor_c") < 3.0, "{last:?}");
+        assert!(last.measures.contains(&("mode", Value::Word("off"))));
+    }
+}
