@@ -210,7 +210,7 @@ pub(crate) struct Journal {
     /// How long what could not be used is kept.
     #[serde(deserialize_with = "duration_text")]
     pub(crate) quarantine_keep: Duration,
-    /// Most readings in one commit.
+    /// Most messages in one commit.
     pub(crate) max_batch: usize,
 }
 

@@ -1,11 +1,13 @@
 mod check;
 mod cli;
 mod config;
+mod front;
 mod replay;
+mod serve;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -30,7 +32,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Replay(args)) => replay::run(&args).await,
         None => {
             let config = config::Config::for_serving(&cli.serve)?;
-            bail!("this build only checks and replays; it would serve on {}", config.http.listen)
+            for warning in config.warnings() {
+                tracing::warn!("{warning}");
+            }
+            serve::run(&config).await
         }
     }
 }

@@ -62,6 +62,8 @@ impl Span {
 pub struct Insurer {
     pub id: Arc<str>,
     pub name: String,
+    /// SHA-256 of the token it logs in with, in hex.
+    pub token_sha256: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,7 +79,7 @@ pub struct Customer {
 pub struct Device {
     pub id: Arc<str>,
     pub kind: DeviceKind,
-    /// SHA-256 of the token it logs in with, in hex; without one it cannot log in.
+    /// SHA-256 of the token it logs in with, in hex.
     pub token_sha256: Option<String>,
 }
 

@@ -18,6 +18,15 @@ use crate::store::open_reader;
 #[error("the journal could not be read: {0}")]
 pub struct ReadError(#[from] rusqlite::Error);
 
+impl ReadError {
+    /// A query that was cut short, as when the runtime it ran on ended.
+    #[must_use]
+    pub fn interrupted(why: &str) -> Self {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT);
+        Self(rusqlite::Error::SqliteFailure(code, Some(why.to_owned())))
+    }
+}
+
 /// Opens read connections; cheap to clone and to share.
 #[derive(Clone, Debug)]
 pub struct Reader {

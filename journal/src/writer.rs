@@ -29,8 +29,8 @@ use crate::{Counts, Reader};
 /// for two full batches; when it is full, connections wait, which is what they are told to do.
 const ARRIVALS: usize = 8_192;
 
-/// Most messages in a transaction. Larger batches commit hardly faster, and wait longer.
-pub(crate) const BATCH: usize = 4_096;
+/// Most timers run in one transaction; the rest follow in the next.
+const WOKEN: usize = 4_096;
 
 /// Commands wait here; they are rare and small.
 const COMMANDS: usize = 64;
@@ -58,6 +58,8 @@ pub struct Options {
     /// How far behind its device's newest reading one may come and still change events.
     pub horizon_ms: i64,
     pub quarantine_keep_ms: i64,
+    /// Most messages in a transaction: larger batches commit hardly faster, and wait longer.
+    pub max_batch: usize,
     /// How many readings stay in the log before a pass seals them: [`LOG_READINGS`] unless there
     /// is a reason.
     pub log_readings: u64,
@@ -167,6 +169,7 @@ pub(crate) struct Writer {
     pub(crate) horizon_ms: i64,
     pub(crate) quarantine_keep_ms: i64,
     pub(crate) log_most: u64,
+    max_batch: usize,
     pub(crate) counts: Counts,
     pub(crate) timers: Timers,
     pub(crate) windows: Vec<i64>,
@@ -199,7 +202,7 @@ impl Timers {
     }
 
     fn due(&self, now_ms: i64) -> Vec<u32> {
-        self.by_time.range(..=(now_ms, u32::MAX)).take(BATCH).map(|(_, device)| *device).collect()
+        self.by_time.range(..=(now_ms, u32::MAX)).take(WOKEN).map(|(_, device)| *device).collect()
     }
 }
 
@@ -245,6 +248,7 @@ impl Writer {
             horizon_ms: options.horizon_ms,
             quarantine_keep_ms: options.quarantine_keep_ms,
             log_most: options.log_readings,
+            max_batch: options.max_batch,
             counts,
             timers,
             windows,
@@ -268,12 +272,12 @@ impl Writer {
                 return self.fail(&format!("cannot start the journal's runtime: {error}"));
             }
         };
-        let mut arrivals = Vec::with_capacity(BATCH);
+        let mut arrivals = Vec::with_capacity(self.max_batch);
         loop {
             let wake = self.next_wake();
             let open = runtime.block_on(async {
                 tokio::select! {
-                    received = arriving.recv_many(&mut arrivals, BATCH) => received > 0,
+                    received = arriving.recv_many(&mut arrivals, self.max_batch) => received > 0,
                     Some(command) = commanded.recv() => {
                         self.obey(command);
                         true

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use ingest::DeviceKind;
 use jiff::Timestamp;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::{Consent, Customer, Device, Entry, Insurer, Ownership, Policy, Product, Span};
 use crate::Country;
+use crate::trigger::sha256_hex;
 
 /// The file cannot be used; nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,7 @@ pub struct RegistryFile {
 struct InsurerRow {
     id: Arc<str>,
     name: String,
+    token: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,7 +153,7 @@ impl RegistryFile {
         entries.extend(
             self.insurer
                 .into_iter()
-                .map(|row| Entry::Insurer(Insurer { id: row.id, name: row.name })),
+                .map(|row| Entry::Insurer(Insurer { id: row.id, name: row.name, token_sha256: row.token.map(hashed) })),
         );
         entries.extend(self.customer.into_iter().map(|row| {
             Entry::Customer(Customer {
@@ -195,7 +196,7 @@ impl RegistryFile {
 impl DeviceRow {
     fn into_entries(self) -> impl Iterator<Item = Entry> {
         let Self { id, kind, token, owner } = self;
-        let token_sha256 = token.map(|token| hex(&Sha256::digest(token.as_bytes())));
+        let token_sha256 = token.map(hashed);
         let device = Device { id: id.clone(), kind, token_sha256 };
         let owners = owner.into_iter().map(move |row| {
             Entry::Ownership(Ownership {
@@ -259,8 +260,9 @@ fn span(from: Timestamp, to: Option<Timestamp>) -> Span {
     Span { from_ms: from.as_millisecond(), to_ms: to.map(Timestamp::as_millisecond) }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Tokens are kept hashed: the journal and its backups give nobody a login.
+fn hashed(token: String) -> String {
+    sha256_hex(token.as_bytes())
 }
 
 fn check(entries: &[Entry]) -> Result<(), RegistryError> {

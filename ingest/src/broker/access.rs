@@ -16,6 +16,20 @@ impl TokenHash {
         Self(Sha256::digest(token).into())
     }
 
+    /// The hash as the registry keeps it: 64 hexadecimal digits.
+    #[must_use]
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        let mut hash = [0; 32];
+        let pairs = digits.as_bytes().chunks(2);
+        if digits.len() != 64 || !digits.is_ascii() {
+            return None;
+        }
+        for (byte, pair) in hash.iter_mut().zip(pairs) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+
     /// Takes the same time whichever byte differs.
     fn matches(self, token: &[u8]) -> bool {
         let presented = Self::of(token);

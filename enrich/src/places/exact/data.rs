@@ -7,11 +7,14 @@ use super::{BITS, Borders, Owners, Piece, SEGMENTS, Units};
 pub(super) enum Node {
     /// Where its south-west, south-east, north-west and north-east quarters begin.
     Split(u32),
-    /// One owner, by number.
-    Area(u16),
+    /// The same owners everywhere, by number.
+    Area { owners: u16, offshore: bool },
     /// Border lines run through it: a range of [`Borders::in_cell`].
-    Lines { first: u32, count: u16 },
+    Lines { first: u32, count: u16, offshore: bool },
 }
+
+/// What a cell is until it has been read.
+const EMPTY: Node = Node::Area { owners: 0, offshore: true };
 
 impl Borders {
     /// `None` when the bytes are not whole border data.
@@ -21,7 +24,7 @@ impl Borders {
             owners: reader.owners()?,
             points: Vec::new(),
             pieces: Vec::new(),
-            nodes: vec![Node::Area(0)],
+            nodes: vec![EMPTY],
             in_cell: Vec::new(),
         };
         reader.lines(&mut borders)?;
@@ -40,16 +43,19 @@ impl Borders {
         self.in_cell = pairs.iter().map(|&(_, piece)| piece).collect();
         let mut first = 0;
         for cell in pairs.chunk_by(|a, b| a.0 == b.0) {
-            let count = u16::try_from(cell.len()).ok()?;
-            self.nodes[cell[0].0 as usize] = Node::Lines { first, count };
-            first += u32::from(count);
+            let node = &mut self.nodes[cell[0].0 as usize];
+            if let Node::Lines { first: cell_first, count, .. } = node {
+                *cell_first = first;
+                *count = u16::try_from(cell.len()).ok()?;
+                first += u32::from(*count);
+            }
         }
         Some(())
     }
 
     fn cells_of(&self, piece: &Piece, node: u32, low: Units, bit: u32, found: &mut impl FnMut(u32)) {
         match self.nodes[node as usize] {
-            Node::Area(_) => {}
+            Node::Area { .. } => {}
             Node::Lines { .. } => found(node),
             Node::Split(children) => {
                 let half = 1 << (bit - 1);
@@ -110,20 +116,24 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// A cell: 0 is split and its quarters follow, 1 has lines, from 2 on owners by number.
+    /// A cell: 0 is split and its quarters follow, 1 has lines, 2 too but off shore, and from 3 on
+    /// twice the number of its owners, one more off shore.
     fn node(&mut self, borders: &mut Borders, node: usize, depth: u32) -> Option<()> {
         borders.nodes[node] = match self.number()? {
             0 if depth == BITS => return None,
             0 => {
                 let children = borders.nodes.len();
-                borders.nodes.extend([Node::Area(0); 4]);
+                borders.nodes.extend([EMPTY; 4]);
                 for child in children..children + 4 {
                     self.node(borders, child, depth + 1)?;
                 }
                 Node::Split(u32::try_from(children).ok()?)
             }
-            1 => Node::Lines { first: 0, count: 0 },
-            owner => Node::Area(checked_owner(owner - 2, borders)?),
+            kind @ (1 | 2) => Node::Lines { first: 0, count: 0, offshore: kind == 2 },
+            kind => {
+                let owners = checked_owner((kind - 3) / 2, borders)?;
+                Node::Area { owners, offshore: kind % 2 == 0 }
+            }
         };
         Some(())
     }

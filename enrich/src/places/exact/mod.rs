@@ -23,11 +23,14 @@ pub struct Borders {
 /// Where a point lies and the border next to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Located {
-    /// ISO 3166-1 alpha-2; `None` at sea, more than about 4 km from land.
+    /// ISO 3166-1 alpha-2; `None` beyond the territorial seas (12 nautical miles at most).
     pub country: Option<[u8; 2]>,
     /// The second country where two share the ground (the Moselle between DE and LU) or where the
     /// map gives it to both. `country` is then the first by alphabet and the border 0 m away.
     pub shared_with: Option<[u8; 2]>,
+    /// On the sea more than about 4 km from any land: there a ship may pass through the territorial
+    /// sea of a country without arriving in it.
+    pub offshore: bool,
     /// The nearest border between two countries within the distance asked for.
     pub border: Option<NearBorder>,
 }
@@ -76,19 +79,20 @@ impl Borders {
     #[must_use]
     pub fn locate(&self, lat: f64, lon: f64, search_m: f64) -> Located {
         if !(lat.abs() <= 90.0 && lon.abs() <= 180.0) {
-            return Located { country: None, shared_with: None, border: None };
+            return Located { country: None, shared_with: None, offshore: false, border: None };
         }
         let at = [(lon + 180.0) * UNITS_A_DEGREE, (lat + 90.0) * UNITS_A_DEGREE];
         let metres = metres_a_unit(lat);
-        let (here, nearest) = match self.cell(at) {
-            Node::Lines { .. } => match self.nearest(at, metres, f64::INFINITY) {
-                Some(nearest) => (nearest.this, Some(nearest)),
-                None => ([None; 2], None),
-            },
-            Node::Area(owners) => {
-                (self.owners[usize::from(owners)], self.nearest(at, metres, search_m))
+        let (here, offshore, nearest) = match self.cell(at) {
+            // However far: the nearest line decides who owns the ground.
+            Node::Lines { offshore, .. } => {
+                let nearest = self.nearest(at, metres, f64::INFINITY);
+                (nearest.as_ref().map_or([None; 2], |nearest| nearest.this), offshore, nearest)
             }
-            Node::Split(_) => ([None; 2], None),
+            Node::Area { owners, offshore } => {
+                (self.owners[usize::from(owners)], offshore, self.nearest(at, metres, search_m))
+            }
+            Node::Split(_) => ([None; 2], false, None),
         };
         let [country, shared_with] = here;
         let border = match nearest {
@@ -99,7 +103,7 @@ impl Borders {
             }),
             _ => None,
         };
-        Located { country, shared_with, border }
+        Located { country, shared_with, offshore, border }
     }
 
     /// The cell of the quadtree the point lies in: never a split one.

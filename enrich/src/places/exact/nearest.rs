@@ -53,8 +53,8 @@ impl Borders {
 impl Search<'_> {
     fn cell(&mut self, node: u32, low: Units, bit: u32) {
         match self.borders.nodes[node as usize] {
-            Node::Area(_) => {}
-            Node::Lines { first, count } => {
+            Node::Area { .. } => {}
+            Node::Lines { first, count, .. } => {
                 let first = first as usize;
                 for &piece in &self.borders.in_cell[first..first + usize::from(count)] {
                     self.piece(piece as usize);

@@ -1,0 +1,248 @@
+//! The side that faces devices and insurers: the embedded broker, and the sender of triggers.
+//!
+//! While the journal cannot commit, connections that wait for it cannot even answer a ping. So the
+//! broker goes when the journal stalls and comes back, on the same address, when it can write.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashboards::BrokerState;
+use deliver::Resend;
+use ingest::broker::{Broker, BrokerError, BrokerOptions, Subscribed};
+use ingest::{Arrival, Clock};
+use journal::{Health, Journal};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// A broker that starts anew has lost the sessions it held: triggers of this long before go out
+/// again, to everybody who subscribes.
+const RESENT_MS: i64 = 3_600_000;
+
+/// Distinct subscriptions that get recent triggers again. More are not expected after a restart;
+/// a subscriber beyond it catches up by sequence number.
+const RESENT_TO: usize = 1_000;
+
+/// How long the sender of triggers may take to see its last acknowledgements at the end.
+const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(800);
+
+const START_AGAIN: Duration = Duration::from_millis(500);
+
+/// A broker and the sender of triggers, kept up for as long as the journal can commit.
+pub(crate) struct Front {
+    pub(crate) addr: SocketAddr,
+    pub(crate) state: watch::Receiver<BrokerState>,
+    stop: watch::Sender<bool>,
+    keeper: JoinHandle<()>,
+}
+
+struct Keeper {
+    options: BrokerOptions,
+    clock: Clock,
+    arrivals: mpsc::Sender<Arrival>,
+    journal: Journal,
+    state: watch::Sender<BrokerState>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Front {
+    pub(crate) fn start(
+        mut options: BrokerOptions,
+        clock: Clock,
+        arrivals: mpsc::Sender<Arrival>,
+        journal: Journal,
+    ) -> Result<Self, BrokerError> {
+        let broker = open(&options, &clock, &arrivals)?;
+        let addr = broker.local_addr();
+        // Whoever found us here finds us here again.
+        options.listen = addr;
+        options.port_auto = false;
+        let state = watch::Sender::new(BrokerState::Accepting);
+        let watched = state.subscribe();
+        let (stop, stopped) = watch::channel(false);
+        let keeper = Keeper { options, clock, arrivals, journal, state, stop: stopped };
+        Ok(Self { addr, state: watched, stop, keeper: tokio::spawn(keeper.run(broker)) })
+    }
+
+    /// Sends what is to be sent, then lets the clients go. The journal must still be running.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        if self.keeper.await.is_err() {
+            tracing::error!("the broker's keeper panicked");
+        }
+    }
+}
+
+fn open(
+    options: &BrokerOptions,
+    clock: &Clock,
+    arrivals: &mpsc::Sender<Arrival>,
+) -> Result<Broker, BrokerError> {
+    Broker::start(options, ingest::formats::decode, clock.clone(), arrivals.clone())
+}
+
+impl Keeper {
+    async fn run(mut self, mut broker: Broker) {
+        let mut health = self.journal.live().health();
+        loop {
+            let sender = self.start_sender(&broker);
+            let went = tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => Went::Stopped,
+                stalled = health.wait_for(|health| *health != Health::Writable) => match stalled {
+                    Ok(_) => Went::Stalled,
+                    Err(_) => Went::Stopped,
+                },
+            };
+            match went {
+                Went::Stopped => {
+                    sender.finish().await;
+                    broker.stop().await;
+                    return;
+                }
+                Went::Stalled => {
+                    tracing::error!("dropping all connections until the journal can commit again");
+                    self.close("the journal cannot commit");
+                    sender.finish().await;
+                    broker.drop_connections();
+                }
+            }
+            let Some(next) = self.open_again(&mut health).await else { return };
+            broker = next;
+        }
+    }
+
+    /// Waits until the journal can commit, then starts a broker where the old one was.
+    async fn open_again(&mut self, health: &mut watch::Receiver<Health>) -> Option<Broker> {
+        tokio::select! {
+            _ = self.stop.wait_for(|stop| *stop) => return None,
+            writable = health.wait_for(|health| *health == Health::Writable) => { writable.ok()?; }
+        }
+        loop {
+            match open(&self.options, &self.clock, &self.arrivals) {
+                Ok(broker) => {
+                    tracing::info!("the journal commits again; the broker is back");
+                    self.state.send_replace(BrokerState::Accepting);
+                    return Some(broker);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the broker cannot start again; trying on");
+                    self.close(&error.to_string());
+                }
+            }
+            tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => return None,
+                () = tokio::time::sleep(START_AGAIN) => {}
+            }
+        }
+    }
+
+    fn close(&self, reason: &str) {
+        self.state.send_replace(BrokerState::Closed { reason: reason.to_owned() });
+    }
+
+    fn start_sender(&self, broker: &Broker) -> Sender {
+        let login = broker.internal_login();
+        let addr = broker.local_addr();
+        let options = deliver::Options {
+            host: addr.ip().to_string(),
+            port: addr.port(),
+            user: login.username.clone(),
+            password: login.password.clone(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let (resend, resent) = watch::channel(None);
+        let again = tokio::spawn(send_again(
+            self.journal.clone(),
+            self.clock.now_ms(),
+            broker.subscribed(),
+            resend,
+        ));
+        let task = tokio::spawn(deliver::run(options, self.journal.clone(), resent, stopped));
+        Sender { stop, task, again }
+    }
+}
+
+enum Went {
+    Stopped,
+    Stalled,
+}
+
+struct Sender {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    again: JoinHandle<()>,
+}
+
+impl Sender {
+    async fn finish(mut self) {
+        self.again.abort();
+        self.stop.send_replace(true);
+        if tokio::time::timeout(LAST_ACKNOWLEDGEMENTS, &mut self.task).await.is_err() {
+            // They go out again, under the same ids, after the next start.
+            tracing::warn!("left triggers unacknowledged by the broker");
+            self.task.abort();
+        }
+    }
+}
+
+/// Says from where to send again whenever somebody new listens for triggers, if any were sent
+/// before this broker started.
+async fn send_again(
+    journal: Journal,
+    started_ms: i64,
+    mut subscribed: broadcast::Receiver<Subscribed>,
+    resend: watch::Sender<Option<Resend>>,
+) {
+    let reader = journal.reader();
+    let recent = tokio::task::spawn_blocking(move || {
+        let from = reader.position_before(started_ms - RESENT_MS)?;
+        let until = reader.position_before(started_ms)?;
+        Ok::<_, journal::ReadError>((from < until).then_some(from))
+    });
+    let from = match recent.await {
+        Ok(Ok(Some(from))) => from,
+        Ok(Ok(None)) => return,
+        Ok(Err(error)) => return tracing::error!(%error, "recent triggers are not sent again"),
+        Err(_) => return,
+    };
+    let mut seen: HashSet<Arc<str>> = HashSet::new();
+    loop {
+        let new = match subscribed.recv().await {
+            Ok(Subscribed { filters }) => {
+                filters.into_iter().any(|filter| sees_triggers(&filter) && seen.insert(filter))
+            }
+            Err(broadcast::error::RecvError::Lagged(_)) => true,
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        if seen.len() > RESENT_TO {
+            return;
+        }
+        if new {
+            resend.send_replace(Some(from));
+        }
+    }
+}
+
+fn sees_triggers(filter: &str) -> bool {
+    let filter = match filter.strip_prefix("$share/") {
+        Some(shared) => shared.split_once('/').map_or("", |(_, filter)| filter),
+        None => filter,
+    };
+    matches!(filter.split('/').next(), Some("triggers" | "+" | "#"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sees_triggers;
+
+    #[test]
+    fn who_listens_for_triggers_is_told_from_the_filter() {
+        for filter in ["triggers/#", "#", "+/alpina/#", "$share/g/triggers/alpina/#"] {
+            assert!(sees_triggers(filter), "{filter}");
+        }
+        for filter in ["errors/car-1", "$SYS/#", "$share/g/errors/#", "telemetry/triggers"] {
+            assert!(!sees_triggers(filter), "{filter}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Serving: everything is wired here, in the order data takes, and taken down in it too.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use dashboards::{App, Info};
+use enrich::World;
+use enrich::places::Atlas;
+use enrich::registry::{Entry, Registry, RegistryFile};
+use enrich::rules::Rule;
+use enrich::weather::Synthetic;
+use ingest::Clock;
+use ingest::broker::{Account, BrokerOptions, Credentials, TokenHash};
+use journal::{Health, Journal, Started};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::{Config, Feed};
+use crate::front::Front;
+
+/// The registry of the demo.
+const DEMO_REGISTRY: &str = include_str!("../registry.toml");
+
+/// How long the simulated fleet may take to leave.
+const SIMULATION_LEAVES: Duration = Duration::from_millis(800);
+
+/// Serves until it is told to stop, or until the journal fails for good.
+pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
+    let clock = clock(config);
+    let started = tokio::task::block_in_place(|| open_journal(config, clock.clone()))?;
+    let Started { journal, arrivals } = started;
+    let listener = listen(config.http.listen).await?;
+    let http = listener.local_addr().context("the web server's address")?;
+    let options = BrokerOptions {
+        listen: config.mqtt.addr(),
+        port_auto: config.mqtt.port_auto(),
+        max_clients: config.mqtt.max_clients.map(Into::into),
+        anonymous: config.mqtt.anonymous,
+        credentials: credentials(&journal.registry()),
+    };
+    let front = Front::start(options, clock.clone(), arrivals, journal.clone())?;
+    let (stop, stopped) = watch::channel(false);
+    let app = App {
+        live: journal.live(),
+        reader: journal.reader(),
+        registry: journal.registry(),
+        broker: front.state.clone(),
+        info: Info {
+            version: env!("CARGO_PKG_VERSION"),
+            mqtt: front.addr,
+            started_ms: clock.now_ms(),
+        },
+        clock,
+    };
+    let mut page = tokio::spawn(dashboards::serve(listener, app, until(stopped.clone())));
+    let simulation =
+        config.sim.enabled.then(|| tokio::spawn(simulate(front.addr, config.sim.seed, stopped)));
+    welcome(config, front.addr, http);
+
+    let mut health = journal.live().health();
+    let code = tokio::select! {
+        () = told_to_stop() => ExitCode::SUCCESS,
+        failed = health.wait_for(|health| matches!(health, Health::Failed { .. })) => {
+            if let Ok(failed) = failed
+                && let Health::Failed { reason } = &*failed
+            {
+                eprintln!("error: the journal failed: {reason}");
+            }
+            ExitCode::FAILURE
+        }
+        ended = &mut page => {
+            ended.context("the web server panicked")??;
+            ExitCode::FAILURE
+        }
+    };
+
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    if let Some(mut simulation) = simulation
+        && tokio::time::timeout(SIMULATION_LEAVES, &mut simulation).await.is_err()
+    {
+        simulation.abort();
+    }
+    front.stop().await;
+    let drained = journal.clone();
+    tokio::task::spawn_blocking(move || drained.join()).await.context("the journal's end")?;
+    if !page.is_finished() {
+        page.await.context("the web server panicked")??;
+    }
+    let counts = journal.live().counts();
+    tracing::info!(stored = counts.stored, triggers = counts.triggers_released, "stopped");
+    Ok(code)
+}
+
+fn clock(config: &Config) -> Clock {
+    match config.clock.start {
+        Some(start) => Clock::scaled(start.as_millisecond(), config.clock.speed),
+        None if config.clock.speed == 1.0 => Clock::system(),
+        None => Clock::scaled(Clock::system().now_ms(), config.clock.speed),
+    }
+}
+
+fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
+    let Feed::Synthetic = config.weather.feed;
+    let started = Journal::start(journal::Options {
+        dir: config.data.dir.clone(),
+        seed: seed(config)?,
+        world: World {
+            atlas: Atlas::load()?,
+            weather: enrich::weather::Feed::Synthetic(Synthetic::new(config.weather.seed)),
+        },
+        weather: format!("{} {}", config.weather.feed.name(), config.weather.seed),
+        rules: Rule::shipped().context("a rule that ships with Datanaut")?,
+        clock,
+        horizon_ms: config.journal.horizon.as_millis() as i64,
+        quarantine_keep_ms: config.journal.quarantine_keep.as_millis() as i64,
+        max_batch: config.journal.max_batch,
+        log_readings: journal::LOG_READINGS,
+    })?;
+    Ok(started)
+}
+
+fn seed(config: &Config) -> Result<Vec<Entry>> {
+    let Some(file) = &config.data.registry else {
+        return RegistryFile::parse(DEMO_REGISTRY).context("the demo's registry");
+    };
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    RegistryFile::parse(&text).context(name)
+}
+
+fn credentials(registry: &Registry) -> Credentials {
+    let devices = registry.devices().map(|known| {
+        (Account::Device(known.device.id.clone()), known.device.token_sha256.as_deref())
+    });
+    let insurers = registry
+        .insurers()
+        .map(|insurer| (Account::Insurer(insurer.id.clone()), insurer.token_sha256.as_deref()));
+    let credentials = Credentials::default();
+    credentials.replace(
+        devices
+            .chain(insurers)
+            .map(|(account, hash)| (account, hash.and_then(TokenHash::from_hex))),
+    );
+    credentials
+}
+
+async fn listen(addr: SocketAddr) -> Result<TcpListener> {
+    match TcpListener::bind(addr).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!(
+            "port {} on {} is taken by another program; choose another with --http {}:PORT",
+            addr.port(),
+            addr.ip(),
+            addr.ip()
+        ),
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {addr} for the page")),
+    }
+}
+
+/// The demo's fleet, as devices anywhere would be: over MQTT.
+async fn simulate(broker: SocketAddr, seed: u64, stopped: watch::Receiver<bool>) {
+    let broker = device_sim::Broker { host: broker.ip().to_string(), port: broker.port() };
+    let fleet = device_sim::Fleet::demo(seed);
+    let report = device_sim::run(fleet, device_sim::Options::new(broker), until(stopped)).await;
+    tracing::debug!(?report, "the simulated fleet has left");
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone says stop as well.
+    if stopped.wait_for(|stop| *stop).await.is_err() {
+        tracing::debug!("stopping: nobody is left to say so");
+    }
+}
+
+async fn told_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = interrupt => {
+            if let Err(error) = result {
+                tracing::warn!(%error, "Ctrl-C cannot be caught; stop with SIGTERM");
+                std::future::pending::<()>().await;
+            }
+        }
+        () = terminate => {}
+    }
+}
+
+/// What runs where, and one thing to try.
+fn welcome(config: &Config, mqtt: SocketAddr, http: SocketAddr) {
+    let dir = config.data.dir.display();
+    println!("Datanaut {} is up", env!("CARGO_PKG_VERSION"));
+    println!("  page     http://{http}");
+    println!("  MQTT     mqtt://{mqtt}   (devices publish on telemetry/{{kind}}/{{device}})");
+    println!("  journal  {dir}");
+    println!("  weather  {}, seed {}", config.weather.feed.name(), config.weather.seed);
+    match config.sim.enabled {
+        true => println!("  fleet    simulated: 12 cars, 8 trackers, 10 thermostats, 10 products"),
+        false => println!("  fleet    none simulated (--no-sim)"),
+    }
+    println!();
+    println!("Try next, and wait for somebody to cross a border:");
+    println!("  mosquitto_sub -h {} -p {} -t 'triggers/#' -v", mqtt.ip(), mqtt.port());
+    println!("Ctrl-C stops.");
+}
