@@ -5,6 +5,7 @@ mod front;
 mod replay;
 mod serve;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -25,8 +26,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode> {
-    let filter = EnvFilter::try_new(&cli.log).context("--log")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // The broker's library names clients at every connection; people's devices stay out of logs.
+    let filter = EnvFilter::try_new(format!("mqtt5=error,{}", cli.log)).context("--log")?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     match cli.command {
         Some(Command::Check(args)) => Ok(check::run(&args)),
         Some(Command::Replay(args)) => replay::run(&args).await,
