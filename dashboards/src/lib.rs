@@ -1,1 +1,119 @@
+//! What people and programs look at: the HTTP API, the live stream and the web page.
+//!
+//! It only reads. Whatever asks goes [`serve`] → `door` (who may ask, and the headers every answer
+//! gets) → one of: `health` (is it up, may it be used), `metrics` (for Prometheus), `api` (JSON
+//! under `/v1`), `stream` (the same, pushed), `page` (what a person sees). `pace` measures rates,
+//! `basemap` draws the map's ground, `wire` writes readings as devices do. docs/http.md has the
+//! shapes.
 
+mod api;
+mod basemap;
+mod door;
+mod health;
+mod metrics;
+mod page;
+mod pace;
+mod problem;
+mod reads;
+mod status;
+mod stream;
+mod wire;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enrich::registry::Registry;
+use ingest::Clock;
+use journal::{Live, Reader};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use health::BrokerState;
+
+use basemap::Basemap;
+use reads::Reads;
+use stream::Feed;
+
+/// How long answers under way may take after the shutdown began.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// What there is to show.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub live: Arc<Live>,
+    pub reader: Reader,
+    pub registry: Arc<Registry>,
+    /// Whether devices can publish now.
+    pub broker: watch::Receiver<BrokerState>,
+    pub clock: Clock,
+    pub info: Info,
+}
+
+/// What does not change while the process runs.
+#[derive(Clone, Debug)]
+pub struct Info {
+    pub version: &'static str,
+    /// Where devices and insurers connect.
+    pub mqtt: SocketAddr,
+    pub started_ms: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the web server lost its address: {0}; choose an address of this machine")]
+    Listen(std::io::Error),
+    #[error("the web server ended: {0}; start datanaut again")]
+    Ended(std::io::Error),
+}
+
+/// What a request has at hand.
+pub(crate) struct Site {
+    pub(crate) app: App,
+    pub(crate) reads: Reads,
+    pub(crate) feed: Feed,
+    pub(crate) basemap: Basemap,
+}
+
+/// Answers requests until `shutdown`; then ends the live streams, lets answers under way finish
+/// for at most two seconds, and returns.
+pub async fn serve(
+    listener: TcpListener,
+    app: App,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let addr = listener.local_addr().map_err(ServeError::Listen)?;
+    let site = Arc::new(Site {
+        reads: Reads::new(app.reader.clone()),
+        feed: Feed::new(&app),
+        basemap: Basemap::default(),
+        app,
+    });
+    let news = tokio::spawn(stream::run(Arc::clone(&site)));
+    let (ending, mut ended) = watch::channel(false);
+    let stop = {
+        let site = Arc::clone(&site);
+        async move {
+            shutdown.await;
+            site.feed.end();
+            ending.send_replace(true);
+        }
+    };
+    let router = door::router(Arc::clone(&site), addr);
+    let server = axum::serve(listener, router).with_graceful_shutdown(stop);
+    let drained = async {
+        // An error means that the server is gone already.
+        ended.wait_for(|ended| *ended).await.ok();
+        tokio::time::sleep(DRAIN).await;
+    };
+    let outcome = tokio::select! {
+        outcome = server.into_future() => outcome.map_err(ServeError::Ended),
+        () = drained => {
+            tracing::warn!("left slow readers of the web server behind");
+            Ok(())
+        }
+    };
+    news.abort();
+    outcome
+}

@@ -1,0 +1,23 @@
+//! JSON under `/v1`: one file a resource. Every list has a bound, and says so when it is reached.
+
+pub(crate) mod devices;
+pub(crate) mod fleet;
+mod params;
+pub(crate) mod quarantine;
+pub(crate) mod triggers;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use crate::Site;
+use crate::problem::Problem;
+
+pub(crate) async fn basemap(State(site): State<Arc<Site>>) -> Result<Response, Problem> {
+    let json = site.basemap.json().await?;
+    let headers =
+        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "max-age=86400")];
+    Ok((headers, json).into_response())
+}

@@ -1,0 +1,140 @@
+//! The way in: which address is answered by what, who may ask, and what every answer carries.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::problem::Problem;
+use crate::{Site, api, health, metrics, page, status, stream};
+
+/// Everything comes from here: no third party learns that somebody looked, and text from a device
+/// cannot become a program.
+const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'; object-src 'none'";
+
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
+    let router = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/status", get(status::status))
+        .route("/v1/fleet", get(api::fleet::fleet))
+        .route("/v1/triggers", get(api::triggers::triggers))
+        .route("/v1/devices/{id}/readings", get(api::devices::readings))
+        .route("/v1/devices/{id}/events", get(api::devices::events))
+        .route("/v1/quarantine", get(api::quarantine::quarantine))
+        .route("/v1/basemap", get(api::basemap))
+        .route("/v1/stream", get(stream::stream))
+        .fallback(elsewhere)
+        .method_not_allowed_fallback(only_reads)
+        .with_state(site)
+        .layer(middleware::map_response(dress));
+    if addr.ip().is_loopback() {
+        router.layer(middleware::from_fn(from_this_machine))
+    } else {
+        router
+    }
+}
+
+async fn dress(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    // Totals and positions are out of date at once, and nobody else's business.
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// There is no login on loopback, so a web site must not get here by giving its own name this
+/// machine's address (DNS rebinding): the browser then still says the site's name.
+async fn from_this_machine(request: Request, next: Next) -> Response {
+    if names_this_machine(request.headers(), request.uri()) {
+        return next.run(request).await;
+    }
+    let refused = Problem::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "this address is not served under that name",
+        "use http://127.0.0.1 or http://localhost with the port; behind a proxy, let it send that as Host",
+    );
+    dress(refused.into_response()).await
+}
+
+fn names_this_machine(headers: &HeaderMap, uri: &Uri) -> bool {
+    let named = headers.get(header::HOST).map(HeaderValue::to_str);
+    let authority = match named {
+        Some(Ok(host)) => host,
+        Some(Err(_)) => return false,
+        // HTTP/1.0 has no Host, and no browser speaks it.
+        None => return uri.host().is_none(),
+    };
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The page's files, or nothing.
+async fn elsewhere(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        return only_reads().await;
+    }
+    page::file(uri.path(), &headers).unwrap_or_else(|| {
+        Problem::not_found(
+            format!("there is nothing at {}", uri.path()),
+            "see docs/http.md for what there is; the page is at /",
+        )
+        .into_response()
+    })
+}
+
+async fn only_reads() -> Response {
+    let refused = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "the HTTP API only reads",
+        "use GET; devices publish over MQTT",
+    );
+    ([(header::ALLOW, "GET, HEAD")], refused).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_name_for_this_machine_is_noticed() {
+        let check = |host: &str| {
+            let headers =
+                HeaderMap::from_iter([(header::HOST, HeaderValue::from_str(host).unwrap())]);
+            names_this_machine(&headers, &Uri::from_static("/"))
+        };
+        for ours in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:80", "[::1]"] {
+            assert!(check(ours), "{ours}");
+        }
+        for foreign in
+            ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "10.0.0.1", ""]
+        {
+            assert!(!check(foreign), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The totals for Prometheus, in its text format 0.0.4.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use ingest::Reason;
+use journal::Health;
+
+use crate::health::{BrokerState, is_ready};
+use crate::status::Devices;
+use crate::{App, Site};
+
+pub(crate) async fn metrics(State(site): State<Arc<Site>>) -> Response {
+    let text = exposition(&site.app, site.feed.watching());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn exposition(app: &App, streams: usize) -> String {
+    let mut out = Exposition::default();
+    counters(&mut out, app);
+    gauges(&mut out, app, streams);
+    out.0
+}
+
+fn counters(out: &mut Exposition, app: &App) {
+    let counts = app.live.counts();
+    let plain = [
+        (
+            "readings_received",
+            "Readings received; an undecodable message counts one.",
+            counts.received,
+        ),
+        ("readings_stored", "Readings stored.", counts.stored),
+        ("readings_duplicate", "Readings that had been stored before.", counts.duplicate),
+        ("messages", "MQTT messages received.", counts.messages),
+        (
+            "unknown_names",
+            "Names in messages that are no documented measure.",
+            counts.unknown_names,
+        ),
+        ("readings_late", "Stored readings behind a later one of their device.", counts.late),
+        (
+            "readings_beyond_horizon",
+            "Stored readings too late to change events.",
+            counts.beyond_horizon,
+        ),
+        ("triggers_released", "Triggers released for sending.", counts.triggers_released),
+        ("triggers_expired", "Triggers recorded but too late to send.", counts.triggers_expired),
+    ];
+    for (name, help, total) in plain {
+        out.family(&format!("{name}_total"), "counter", help).sample(&[], total);
+    }
+    reasons(out, "quarantined", "Readings that could not be used.", &counts.quarantined);
+    reasons(out, "refused", "Readings that may not be kept.", &counts.refused);
+}
+
+/// Every reason, at 0 too, so that a first one shows as an increase.
+fn reasons(out: &mut Exposition, what: &str, help: &str, counts: &BTreeMap<Reason, u64>) {
+    let mut family = out.family(&format!("readings_{what}_total"), "counter", help);
+    for reason in Reason::ALL {
+        let total = counts.get(reason).copied().unwrap_or_default();
+        family.sample(&[("reason", reason.name())], total);
+    }
+}
+
+fn gauges(out: &mut Exposition, app: &App, streams: usize) {
+    let devices = Devices::count(app, &app.live.fleet());
+    let mut fleet =
+        out.family("fleet_devices", "gauge", "Devices heard of since the start, by kind.");
+    for (kind, heard) in &devices.by_kind {
+        fleet.sample(&[("kind", kind)], heard);
+    }
+    let writable = matches!(*app.live.health().borrow(), Health::Writable);
+    let accepting = matches!(*app.broker.borrow(), BrokerState::Accepting);
+    let plain = [
+        ("registered_devices", "Devices in the registry.", devices.registered),
+        ("streams", "Live streams being watched.", streams),
+        ("journal_writable", "1 when the journal takes readings.", usize::from(writable)),
+        ("broker_accepting", "1 when devices can publish.", usize::from(accepting)),
+        ("ready", "1 when /readyz says so.", usize::from(is_ready(app))),
+        (
+            "balanced",
+            "1 when received = stored + quarantined + refused + duplicate.",
+            usize::from(app.live.counts().balance()),
+        ),
+    ];
+    for (name, help, value) in plain {
+        out.family(name, "gauge", help).sample(&[], value);
+    }
+    out.family("start_time_seconds", "gauge", "When the process started, by the pipeline's clock.")
+        .sample(&[], app.info.started_ms as f64 / 1e3);
+    out.family("build_info", "gauge", "1, labelled with the version.")
+        .sample(&[("version", app.info.version)], 1);
+}
+
+#[derive(Default)]
+struct Exposition(String);
+
+/// The samples of one metric go under its own heading.
+struct Family<'a> {
+    out: &'a mut String,
+    name: String,
+}
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) -> Family<'_> {
+        let name = format!("datanaut_{name}");
+        let help = help.replace('\\', r"\\").replace('\n', r"\n");
+        // Writing to a String cannot fail.
+        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").ok();
+        Family { out: &mut self.0, name }
+    }
+}
+
+impl Family<'_> {
+    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.out.push_str(&self.name);
+        for (at, (name, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', r"\\").replace('\n', r"\n").replace('"', r#"\""#);
+            let before = if at == 0 { '{' } else { ',' };
+            write!(self.out, "{before}{name}=\"{text}\"").ok();
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        writeln!(self.out, "{close} {value}").ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exposition;
+
+    #[test]
+    fn what_would_break_the_format_is_escaped() {
+        let mut out = Exposition::default();
+        out.family("odd", "gauge", "a \\ and\na line")
+            .sample(&[("a", "say \"hi\""), ("b", "x\\y\nz")], 1.5);
+        assert_eq!(
+            out.0,
+            "# HELP datanaut_odd a \\\\ and\\na line\n# TYPE datanaut_odd gauge\n\
+             datanaut_odd{a=\"say \\\"hi\\\"\",b=\"x\\\\y\\nz\"} 1.5\n"
+        );
+    }
+}

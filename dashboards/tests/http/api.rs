@@ -1,0 +1,197 @@
+use dashboards::BrokerState;
+use ingest::Clock;
+use serde_json::json;
+
+use crate::client::{ask, get, wait_for};
+use crate::site::Site;
+use crate::{MINUTE_MS, drive_into_germany};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_means_that_devices_can_publish() {
+    let site = Site::start("127.0.0.1:0").await;
+    assert_eq!(get(site.addr, "/healthz").await.status, 200);
+    assert_eq!(get(site.addr, "/readyz").await.json(), json!({ "ready": true }));
+
+    let reason = "waiting for the journal".to_owned();
+    site.broker.send_replace(BrokerState::Closed { reason });
+    let ready = get(site.addr, "/readyz").await;
+    assert_eq!(ready.status, 503);
+    let hindrance = &ready.json()["hindrances"][0];
+    assert_eq!(hindrance["what"], "broker");
+    assert_eq!(hindrance["error"], "waiting for the journal");
+    assert!(hindrance["advice"].is_string());
+    assert_eq!(get(site.addr, "/healthz").await.status, 200);
+    assert_eq!(get(site.addr, "/v1/status").await.json()["broker"]["state"], "closed");
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_accounts_for_every_reading() {
+    let site = Site::start("127.0.0.1:0").await;
+    let now_ms = Clock::system().now_ms();
+    let reading = json!({ "ts": now_ms, "indoor_c": 20, "colour": "red" }).to_string();
+    site.publish("telemetry/thermostat/home-01", &reading).await;
+    site.publish("telemetry/thermostat/home-01", &reading).await;
+    site.publish("telemetry/thermostat/home-01", "no reading").await;
+    site.publish("telemetry/thermostat/stranger", &reading).await;
+
+    let status = wait_for(site.addr, "/v1/status", |json| json["counts"]["messages"] == 4).await;
+    let counts = &status["counts"];
+    assert_eq!(counts["received"], 4);
+    assert_eq!(counts["stored"], 1);
+    assert_eq!(counts["duplicate"], 1);
+    assert_eq!(counts["quarantined"], json!({ "not_decodable": 1 }));
+    assert_eq!(counts["refused"], json!({ "unknown_device": 1 }));
+    assert_eq!(status["balanced"], true);
+    assert_eq!(status["ready"], true);
+    assert_eq!(status["mqtt"], "127.0.0.1:1883");
+    let devices = json!({ "registered": 120, "heard": 1,
+        "by_kind": { "car": 0, "product": 0, "thermostat": 1, "tracker": 0 } });
+    assert_eq!(status["devices"], devices);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fleet_comes_in_pages_without_gap_or_overlap() {
+    let site = Site::start("127.0.0.1:0").await;
+    let ts = "2024-01-02T03:04:05.678Z";
+    for number in [3, 1, 0, 2] {
+        let reading =
+            json!({ "ts": ts, "seq": number, "lat": 52.5, "lon": 5.25, "tyre": "winter" });
+        site.publish(&format!("telemetry/car/car-0{number}"), &reading.to_string()).await;
+    }
+    let first = wait_for(site.addr, "/v1/fleet?limit=3", |json| json["heard"] == 4).await;
+    let expected = json!({ "device": "car-00", "kind": "car", "ts": ts, "seq": 0,
+        "lat": 52.5, "lon": 5.25, "tyre": "winter" });
+    assert_eq!(first["devices"][0], expected);
+    assert_eq!(first["devices"].as_array().unwrap().len(), 3);
+    assert_eq!(first["next"], "car-02");
+    let second = get(site.addr, "/v1/fleet?limit=3&after=car-02").await.json();
+    assert_eq!(second["devices"].as_array().unwrap().len(), 1);
+    assert_eq!(second["devices"][0]["device"], "car-03");
+    assert_eq!(second["next"], json!(null));
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readings_are_found_by_time_in_either_form() {
+    let site = Site::start("127.0.0.1:0").await;
+    let start_ms = Clock::system().now_ms() / 1_000 * 1_000 - 13 * 60 * MINUTE_MS;
+    // Far enough apart that the history is read in several slices.
+    for step in 0..7 {
+        let reading = json!({ "ts": start_ms + step * 130 * MINUTE_MS, "fuel_pct": 50 + step });
+        site.publish("telemetry/car/car-05", &reading.to_string()).await;
+    }
+    let all = "/v1/devices/car-05/readings";
+    let readings = get(site.addr, all).await.json();
+    let fuel: Vec<_> =
+        readings.as_array().unwrap().iter().map(|reading| reading["fuel_pct"].as_f64()).collect();
+    assert_eq!(fuel, (50..57).map(|pct| Some(f64::from(pct))).collect::<Vec<_>>());
+
+    let second = readings[1]["ts"].as_str().unwrap();
+    let fourth_ms = start_ms + 3 * 130 * MINUTE_MS;
+    let part = get(site.addr, &format!("{all}?from={second}&to={fourth_ms}")).await.json();
+    assert_eq!(part, json!([readings[1], readings[2]]));
+    let two = get(site.addr, &format!("{all}?from={start_ms}&limit=2")).await.json();
+    assert_eq!(two, json!([readings[0], readings[1]]));
+    assert_eq!(get(site.addr, "/v1/devices/car-06/readings").await.json(), json!([]));
+
+    let refuse = async |query: &str| get(site.addr, &format!("{all}?{query}")).await.refusal(400);
+    assert_eq!(refuse("from=2&to=1").await, "from is not before to");
+    assert_eq!(refuse("from=yesterday").await, "from is \"yesterday\"");
+    assert_eq!(refuse("from=0&to=99999999999").await, "from and to are more than 31 days apart");
+    assert_eq!(refuse("limit=10001").await, "limit is 10001");
+    assert!(refuse("limit=many").await.starts_with("limit: "));
+    assert!(refuse("since=0").await.contains("since"));
+    let stranger = get(site.addr, "/v1/devices/stranger/readings").await;
+    assert_eq!(stranger.refusal(404), "there is no device \"stranger\"");
+    assert!(!get(site.addr, "/v1/devices/%ff/readings").await.refusal(404).is_empty());
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crossing_is_an_event_of_the_device_and_a_trigger_for_its_insurer() {
+    let site = Site::start("127.0.0.1:0").await;
+    for car in ["car-01", "car-02", "car-03"] {
+        drive_into_germany(&site, car).await;
+    }
+    let events = get(site.addr, "/v1/devices/car-02/events").await.json();
+    let event = &events[0];
+    assert_eq!(event["event"], "border_crossed");
+    assert_eq!((&event["from"], &event["to"]), (&json!("NL"), &json!("DE")));
+    assert_eq!((&event["revision"], &event["withdrawn"]), (&json!(0), &json!(false)));
+    assert!((6.0..7.5).contains(&event["lon"].as_f64().unwrap()), "{event}");
+
+    let newest = get(site.addr, "/v1/triggers?limit=2").await.json();
+    assert_eq!(newest["more"], true);
+    let trigger = &newest["triggers"][0];
+    assert_eq!(trigger["insurer_name"], "Alpina <Travel>");
+    assert_eq!(trigger["message"]["specversion"], "1.0");
+    assert_eq!(trigger["message"]["data"]["place"]["to"]["country"], "DE");
+
+    let sequences = async |query: &str| -> Vec<u64> {
+        let path = format!("/v1/triggers?insurer=alpina&product=travel{query}");
+        let answer = get(site.addr, &path).await.json();
+        let of = |trigger: &serde_json::Value| {
+            trigger["message"]["sequence"].as_str().unwrap().parse().unwrap()
+        };
+        answer["triggers"].as_array().unwrap().iter().map(of).collect()
+    };
+    assert_eq!(sequences("").await, [1, 2, 3]);
+    assert_eq!(sequences("&after=1").await, [2, 3]);
+    assert_eq!(sequences("&after=1&limit=1").await, [2]);
+    assert!(sequences("&after=3").await.is_empty());
+
+    let refuse = async |query: &str, status| {
+        get(site.addr, &format!("/v1/triggers?{query}")).await.refusal(status)
+    };
+    refuse("insurer=alpina", 400).await;
+    refuse("after=1", 400).await;
+    refuse("insurer=alpina&product=travel&after=soon", 400).await;
+    assert_eq!(
+        refuse("insurer=nobody&product=travel", 404).await,
+        "there is no insurer \"nobody\""
+    );
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quarantine_shows_what_was_sent_and_what_to_do() {
+    let site = Site::start("127.0.0.1:0").await;
+    site.publish("telemetry/car/car-01", r#"{"speed_mps":1}"#).await;
+    site.publish("telemetry/car/car-01", "<script>alert(1)</script>").await;
+    let rows = get(site.addr, "/v1/quarantine?limit=2").await.json();
+    let newest = &rows[0];
+    assert_eq!(newest["reason"], "not_decodable");
+    assert_eq!(newest["payload_text"], "<script>alert(1)</script>");
+    assert_eq!(newest["payload_bytes"], 25);
+    assert_eq!(newest["device"], "car-01");
+    assert_eq!(newest["topic"], "telemetry/car/car-01");
+    assert_eq!(rows[1]["reason"], "no_time");
+    assert!(rows[1]["advice"].as_str().unwrap().contains("RFC 3339"));
+    get(site.addr, "/v1/quarantine?limit=501").await.refusal(400);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_says_so() {
+    let site = Site::start("127.0.0.1:0").await;
+    assert_eq!(get(site.addr, "/v1/nothing").await.refusal(404), "there is nothing at /v1/nothing");
+    get(site.addr, "/v1").await.refusal(404);
+    get(site.addr, "/../Cargo.toml").await.refusal(404);
+    let posted = ask(site.addr, "POST", "/v1/fleet", &["Content-Length: 0"]).await;
+    assert_eq!(posted.header("allow"), Some("GET, HEAD"));
+    posted.refusal(405);
+    ask(site.addr, "DELETE", "/v1/nothing", &[]).await.refusal(405);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_site_cannot_reach_in_under_its_own_name() {
+    let site = Site::start("127.0.0.1:0").await;
+    let foreign = ask(site.addr, "GET", "/v1/fleet", &["Host: evil.example"]).await;
+    foreign.refusal(421);
+    assert!(foreign.header("access-control-allow-origin").is_none());
+    assert_eq!(ask(site.addr, "GET", "/v1/fleet", &["Host: localhost:1"]).await.status, 200);
+    site.stop().await;
+}

@@ -1,0 +1,143 @@
+//! A journal with made-up devices, and the web server on a free port.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dashboards::{App, BrokerState, Info, ServeError, serve};
+use enrich::World;
+use enrich::places::Atlas;
+use enrich::registry::RegistryFile;
+use enrich::rules::Rule;
+use enrich::weather::{Feed, Synthetic};
+use ingest::{Arrival, Clock, Sender, formats};
+use journal::{Journal, Live, Options};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+const REGISTRY: &str = r#"
+    [[insurer]]
+    id = "alpina"
+    name = "Alpina <Travel>"
+    [[insurer]]
+    id = "boreal"
+    name = "Boreal"
+    [[fleet]]
+    prefix = "car-"
+    kind = "car"
+    count = 40
+    insurer = "alpina"
+    products = ["travel"]
+    since = "2020-01-01T00:00:00Z"
+    home = "NL"
+    covers = ["NL", "BE"]
+    wording = "1"
+    [[fleet]]
+    prefix = "tracker-"
+    kind = "tracker"
+    count = 30
+    insurer = "boreal"
+    products = ["travel"]
+    since = "2020-01-01T00:00:00Z"
+    home = "DE"
+    covers = ["FR", "BE"]
+    wording = "1"
+    [[fleet]]
+    prefix = "home-"
+    kind = "thermostat"
+    count = 30
+    insurer = "boreal"
+    products = ["home"]
+    since = "2020-01-01T00:00:00Z"
+    wording = "1"
+    [[fleet]]
+    prefix = "washer-"
+    kind = "product"
+    count = 20
+    insurer = "alpina"
+    products = ["product_usage"]
+    since = "2020-01-01T00:00:00Z"
+    wording = "1"
+"#;
+
+pub struct Site {
+    pub addr: SocketAddr,
+    pub live: Arc<Live>,
+    pub broker: watch::Sender<BrokerState>,
+    arrivals: mpsc::Sender<Arrival>,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<(), ServeError>>,
+    _data: tempfile::TempDir,
+}
+
+impl Site {
+    pub async fn start(listen: &str) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let clock = Clock::system();
+        let started = Journal::start(Options {
+            dir: data.path().to_owned(),
+            seed: RegistryFile::parse(REGISTRY).unwrap(),
+            world: World {
+                atlas: Atlas::load().unwrap(),
+                weather: Feed::Synthetic(Synthetic::new(1)),
+            },
+            weather: "synthetic".to_owned(),
+            rules: Rule::shipped().unwrap(),
+            clock: clock.clone(),
+            horizon_ms: 72 * 3_600_000,
+            quarantine_keep_ms: 86_400_000,
+            max_batch: 5_000,
+            log_readings: 100_000,
+        })
+        .unwrap();
+        let journal = started.journal;
+        let (broker, accepting) = watch::channel(BrokerState::Accepting);
+        let app = App {
+            live: journal.live(),
+            reader: journal.reader(),
+            registry: journal.registry(),
+            broker: accepting,
+            info: Info {
+                version: "1.2.3",
+                mqtt: "127.0.0.1:1883".parse().unwrap(),
+                started_ms: clock.now_ms(),
+            },
+            clock,
+        };
+        let listener = TcpListener::bind(listen).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(serve(listener, app, async {
+            stopped.await.ok();
+        }));
+        let live = journal.live();
+        Self { addr, live, broker, arrivals: started.arrivals, stop, server, _data: data }
+    }
+
+    /// Publishes and returns when it is committed.
+    pub async fn publish(&self, topic: &str, payload: &str) {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        let now_ms = Clock::system().now_ms();
+        let (acknowledge, acknowledged) = oneshot::channel();
+        let arrival = Arrival {
+            topic: topic.into(),
+            sender: Sender::Anonymous,
+            decoded: formats::decode(topic, &payload, now_ms),
+            payload,
+            received_ms: now_ms,
+            received: Instant::now(),
+            acknowledge,
+        };
+        self.arrivals.send(arrival).await.unwrap();
+        acknowledged.await.unwrap();
+    }
+
+    /// Begins the shutdown and waits for the server to end.
+    pub async fn stop(self) {
+        self.stop.send(()).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(10), self.server);
+        ended.await.expect("the server ends").unwrap().unwrap();
+    }
+}
