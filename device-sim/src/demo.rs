@@ -172,8 +172,9 @@ fn tracker(index: usize, home: Position, network: &Network, rng: &mut fastrand::
                 .map(|&stop| (PLACES[stop].position(), PLACES[stop].altitude_m))
                 .collect();
             let line = Path::new(&points, &[TRAIN_MPS]);
-            // A kilometre or two ahead of the border.
-            let before_m = network.path(&stops[..=border_stop(&stops)]).length_m() - 1_500.0;
+            // Ahead of the border, each a different way.
+            let before_m = network.path(&stops[..=border_stop(&stops)]).length_m()
+                - (index - 5) as f64 * 1_100.0;
             let rider = Tracker::new(home, Life::Rides { line }, rest_s, rng);
             return rider.under_way(before_m.max(0.0));
         }

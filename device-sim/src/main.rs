@@ -1,6 +1,7 @@
 //! The command line of the simulator.
 
 use std::fs::{File, OpenOptions};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -157,7 +158,8 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).init();
     match Cli::parse().command {
         Command::Run(args) => run(args).await,
         Command::Load(args) => load(args).await,
@@ -169,7 +171,10 @@ async fn run(args: RunArgs) -> Result<()> {
         FleetName::Demo => Fleet::demo(args.connect.seed),
     };
     let mut options = args.connect.options()?;
-    options.duration = args.seconds.map(seconds).transpose()?;
+    if let Some(limit) = args.seconds {
+        options.duration = Some(seconds(limit)?);
+        options.settle = Duration::from_secs(10);
+    }
     options.progress = Some(Duration::from_secs(10));
     let report = device_sim::run(fleet, options, interrupted()).await;
     print!("{report}");
@@ -193,7 +198,7 @@ async fn load(args: LoadArgs) -> Result<()> {
     options.connections = args.connections as usize;
     options.duration = Some(seconds(args.seconds)?);
     options.drain = seconds(args.drain)?;
-    options.settle = Duration::from_secs(60);
+    options.settle = Duration::from_secs(30);
     options.progress = Some(Duration::from_secs(5));
     options.acked = args.acked.as_deref().map(append_to).transpose()?;
     let fleet = Fleet::load(kind, args.devices as usize, &prefix, args.rate, args.connect.seed);

@@ -100,7 +100,8 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// Then wait so long for what is still to be sent or acknowledged.
     pub drain: Duration,
-    /// The schedule starts when all connections are up, or so long after the first.
+    /// The schedule starts when all connections are up, or so long after the first. If there is
+    /// a duration and no connection after so long, the run ends without having begun.
     pub settle: Duration,
     /// Gets a line `device ts seq` for each message once its acknowledgement has arrived.
     pub acked: Option<File>,

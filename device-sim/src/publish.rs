@@ -43,11 +43,15 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 const KEPT_US: i64 = 600_000_000;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(300);
+/// The runtime's timer ticks in milliseconds. Waking up so much late is its doing and not the
+/// broker's, so it does not count as latency; more than that does.
+const TIMER_US: i64 = 1_500;
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Publishes the messages of `fleet` until `options.duration` is over or `shutdown` completes.
 ///
-/// Never fails: a broker that is away is tried again and again, and the report says so.
+/// Never fails: a broker that is away is tried again and again, and the report says so. Only a
+/// run with a duration gives up, if it finds no broker within `options.settle`.
 pub async fn run(fleet: Fleet, mut options: Options, shutdown: impl Future<Output = ()>) -> Report {
     let devices = fleet.len();
     let stats = Stats::new(options.acked.take());
@@ -80,9 +84,11 @@ pub async fn run(fleet: Fleet, mut options: Options, shutdown: impl Future<Outpu
     shared.stats.report(devices, connections, started, shared.options.duration)
 }
 
-/// Starts the schedule when the connections are up, then watches over the run. Never returns.
+/// Starts the schedule when the connections are up, then watches over the run. Returns only if a
+/// run of limited length finds no broker.
 async fn give_the_start(shared: &Shared, connections: u64) {
     let stats = &shared.stats;
+    let began = Instant::now();
     let mut first_up: Option<Instant> = None;
     let mut warned: Option<Instant> = None;
     loop {
@@ -92,6 +98,10 @@ async fn give_the_start(shared: &Shared, connections: u64) {
         }
         if up >= connections || first_up.is_some_and(|at| at.elapsed() >= shared.options.settle) {
             break;
+        }
+        let limited = shared.options.duration.is_some();
+        if up == 0 && limited && began.elapsed() >= shared.options.settle {
+            return;
         }
         if up == 0
             && warned.is_none_or(|at| at.elapsed() >= WATCH_EVERY)
@@ -265,6 +275,7 @@ async fn feed(mut fleet: Fleet, link: &Link, shared: &Shared) {
 
 async fn feed_until(mut fleet: Fleet, end_us: i64, start: Start, link: &Link, shared: &Shared) {
     let open_ended = shared.options.duration.is_none();
+    let mut awake_us = 0;
     while let Some(due_us) = fleet.due_us() {
         let now_us = start.instant.elapsed().as_micros() as i64;
         if due_us.max(if fleet.is_unpaced() { now_us } else { due_us }) >= end_us {
@@ -275,6 +286,7 @@ async fn feed_until(mut fleet: Fleet, end_us: i64, start: Start, link: &Link, sh
                 follow_the_clock(&mut fleet, now_us);
             }
             tokio::time::sleep(Duration::from_micros((due_us - now_us) as u64)).await;
+            awake_us = start.instant.elapsed().as_micros() as i64;
         } else if link.is_full() {
             link.room().await;
         } else if open_ended && now_us - due_us > KEPT_US {
@@ -285,7 +297,8 @@ async fn feed_until(mut fleet: Fleet, end_us: i64, start: Start, link: &Link, sh
                 shared.stats.offered.fetch_add(1, Relaxed);
             }
             shared.stats.generated.fetch_add(1, Relaxed);
-            link.push(entry(message, start.instant));
+            let timer_us = (awake_us - message.due_us).clamp(0, TIMER_US);
+            link.push(entry(message, start.instant, timer_us));
         }
     }
 }
@@ -299,15 +312,16 @@ fn follow_the_clock(fleet: &mut Fleet, now_us: i64) {
     }
 }
 
-fn entry(message: Message, started: Instant) -> Entry {
+fn entry(message: Message, started: Instant, timer_us: i64) -> Entry {
+    // What a device had kept from before the start was due at the start.
+    let due_us = message.due_us.max(0) + timer_us;
     Entry {
         device: message.device,
         topic: message.topic,
         ts_ms: message.ts_ms,
         seq: message.seq,
         payload: message.payload.into(),
-        // What a device had kept from before the start was due at the start.
-        due: started + Duration::from_micros(message.due_us.max(0) as u64),
+        due: started + Duration::from_micros(due_us as u64),
     }
 }
 
