@@ -70,14 +70,16 @@ export class Figures {
   }
 
   curve() {
-    const most = Math.max(1, ...this.recent) * 1.15;
     const left = REMEMBERED - this.recent.length;
     // Of three seconds each: commits come in batches, and the eye wants the trend.
     const smooth = this.recent.map((_, at, all) => {
       const near = all.slice(Math.max(0, at - 1), at + 2);
       return near.reduce((a, b) => a + b) / near.length;
     });
-    const points = smooth.map((value, at) => `${left + at + 1},${(40 - (value / most) * 38).toFixed(2)}`);
+    // One burst, as after a start, should not flatten all else.
+    const usual = smooth.reduce((a, b) => a + b, 0) / smooth.length;
+    const most = Math.max(1, Math.min(Math.max(...smooth), usual * 3)) * 1.15;
+    const points = smooth.map((value, at) => `${left + at + 1},${Math.max(1, 40 - (value / most) * 38).toFixed(2)}`);
     if (points.length < 2) return;
     this.line.setAttribute('d', `M${points.join('L')}`);
     this.area.setAttribute('d', `M${points.join('L')}L120,40L${left + 1},40Z`);
