@@ -1,5 +1,7 @@
 //! What one reading costs before it is written: decode, place, detect.
 
+#![allow(clippy::expect_used, reason = "a benchmark may stop where it cannot go on")]
+
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use enrich::places::Atlas;

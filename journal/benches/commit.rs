@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p journal` runs a million readings; `READINGS=20000000` another number.
 
+#![allow(clippy::expect_used, reason = "a benchmark may stop where it cannot go on")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -44,7 +46,9 @@ fn run(what: &str, readings: usize, every_ms: i64) {
                 arrivals.blocking_send(arrival).expect("the journal runs");
                 last = Some(acknowledged);
             }
-            last.map(|acknowledged| acknowledged.blocking_recv().expect("it is committed"));
+            if let Some(acknowledged) = last {
+                acknowledged.blocking_recv().expect("it is committed");
+            }
             batches.push(batch_began.elapsed());
         }
         let took: Duration = batches.iter().sum();
@@ -62,11 +66,22 @@ fn run(what: &str, readings: usize, every_ms: i64) {
     journal.join();
     let rate = |took: Duration| readings as f64 / took.as_secs_f64();
     let slow_disk = took + (Duration::from_millis(10).saturating_sub(fsync)) * batches.len() as u32;
-    println!("  {:.0} readings/s with this disk's fsync ({:.2} ms)", rate(took), fsync.as_secs_f64() * 1e3);
+    println!(
+        "  {:.0} readings/s with this disk's fsync ({:.2} ms)",
+        rate(took),
+        fsync.as_secs_f64() * 1e3
+    );
     println!("  {:.0} readings/s were each fsync 10 ms (computed)", rate(slow_disk));
     let (sealed, chunks, count) = sealed(dir.path());
-    println!("  {:.1} bytes a sealed reading, {:.0} readings a chunk", sealed / count, count / chunks);
-    println!("  {:.1} bytes a reading in the file, log and free pages included", bytes as f64 / readings as f64);
+    println!(
+        "  {:.1} bytes a sealed reading, {:.0} readings a chunk",
+        sealed / count,
+        count / chunks
+    );
+    println!(
+        "  {:.1} bytes a reading in the file, log and free pages included",
+        bytes as f64 / readings as f64
+    );
     println!("  {:.0} ms to open again", opened.as_secs_f64() * 1e3);
 }
 
@@ -136,7 +151,7 @@ type Sent = (Arrival, tokio::sync::oneshot::Receiver<()>);
 
 fn arrival(at: usize, every_ms: i64) -> Sent {
     let (device, round) = (at as u32 % DEVICES, (at as u32 / DEVICES) as i64);
-    let wobble = (at * 2_654_435_761 >> 7) as i32 % 90;
+    let wobble = ((at * 2_654_435_761) >> 7) as i32 % 90;
     let fix = Fix {
         lat_e7: 480_000_000 + (device as i32 % 100) * 700_000 + round as i32 * 1_800 + wobble,
         lon_e7: 60_000_000 + (device as i32 / 100) * 700_000 + round as i32 * 2_500 - wobble,

@@ -47,6 +47,8 @@ pub(crate) struct Batch<'a> {
     now_ms: i64,
     counts: Counts,
     touched: Vec<Touched>,
+    /// How many of these are touched by readings.
+    read: usize,
     /// Device and reading, one after the other: the log's blob.
     log: Vec<u8>,
     logged: usize,
@@ -62,6 +64,7 @@ impl<'a> Batch<'a> {
             now_ms: writer.clock.now_ms(),
             counts,
             touched: Vec::new(),
+            read: 0,
             log: Vec::new(),
             logged: 0,
             timers: Vec::new(),
@@ -133,13 +136,16 @@ impl<'a> Batch<'a> {
         }
         if changed {
             self.touch(inserted.touched)?;
+            self.read = self.touched.len();
         }
         Ok(())
     }
 
     /// Lets a device's timers run.
     pub(crate) fn wake(&mut self, number: u32) -> rusqlite::Result<()> {
-        if self.touched.iter().any(|touched| touched.device == number) {
+        // Readings come before timers, in the order of devices.
+        let by_readings = &self.touched[..self.read];
+        if by_readings.binary_search_by_key(&number, |touched| touched.device).is_ok() {
             // Its readings in this batch have set its timer anew.
             return Ok(());
         }
@@ -249,6 +255,7 @@ impl<'a> Batch<'a> {
             world: &writer.core.world,
             histories: &histories,
             log_most: writer.log_most,
+            window: writer.windows.last().copied().unwrap_or_default(),
         };
         let log_readings = writer.log_readings + self.logged as u64;
         let slice = sealer.slice(writer.pass, &self.touched, log_readings, self.logged, batch)?;

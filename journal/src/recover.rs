@@ -11,7 +11,7 @@ use crate::history::Histories;
 use crate::live::{FleetDevice, Live, read, write};
 use crate::outbox::{json, to_json};
 use crate::rows::{self, Rows, take_blob, take_log_row};
-use crate::seal::decode_state;
+use crate::seal::{decode_state, new_window};
 use crate::store::{meta, set_meta};
 
 pub(crate) fn last_position(connection: &Connection) -> rusqlite::Result<i64> {
@@ -60,6 +60,18 @@ pub(crate) fn secret(connection: &Connection) -> rusqlite::Result<Key> {
         "made the secret of ids and pseudonyms"
     );
     Ok(Key::new(secret))
+}
+
+/// The windows that sealed history lies in, oldest first; there is always one to seal into.
+pub(crate) fn load_windows(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let mut windows: Vec<i64> = connection
+        .prepare("SELECT number FROM window ORDER BY number")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if windows.is_empty() {
+        windows.push(new_window(connection)?);
+    }
+    Ok(windows)
 }
 
 /// Sealed states, then the log over them. Returns how many readings the log holds, and its end.

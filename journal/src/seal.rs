@@ -2,7 +2,8 @@
 //!
 //! When the log holds [`LOG_READINGS`], a pass begins: it seals every device's open stretch into
 //! one window, device after device, then deletes the batches the pass began with. Each slice is as
-//! large as what the batch brought, twice, so that a pass ends before the log has doubled.
+//! large as what the batch brought, twice, so that a pass ends before the log has doubled. For each
+//! device windows follow each other in time.
 
 use enrich::registry::{Known, Registry};
 use enrich::{DeviceState, World};
@@ -17,6 +18,10 @@ use crate::history::{Histories, Open, Touched, run};
 /// makes longer, smaller chunks of devices that report seldom.
 pub const LOG_READINGS: u64 = 300_000;
 
+/// A device that reports often is sealed by itself when it has this many readings open: late ones
+/// make the core run again over what is open.
+const LONGEST_OPEN: usize = 2 * chunk::MOST;
+
 /// The least a slice seals, so that a pass ends even when hardly anything comes in.
 const SLICE_READINGS: usize = 2_000;
 
@@ -27,9 +32,8 @@ const DELETED_BATCHES: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pass {
     Idle,
-    /// Sealing devices from `next` on into `window`; batches up to `mark` go after it.
+    /// Sealing devices from `next` on; batches up to `mark` go after it.
     Sealing {
-        window: i64,
         mark: i64,
         next: u32,
     },
@@ -45,13 +49,15 @@ pub(crate) struct Sealer<'a> {
     pub(crate) world: &'a World,
     pub(crate) histories: &'a Histories,
     pub(crate) log_most: u64,
+    pub(crate) window: i64,
 }
 
 /// What a slice did, applied once it is committed.
 pub(crate) struct Slice {
     pub(crate) pass: Pass,
     pub(crate) sealed: Vec<Touched>,
-    pub(crate) new_window: Option<i64>,
+    /// The window that sealed stretches go into now.
+    pub(crate) window: i64,
     pub(crate) log_readings: u64,
 }
 
@@ -65,18 +71,13 @@ impl Sealer<'_> {
         batch_readings: usize,
         last_batch: i64,
     ) -> Result<Slice> {
-        let mut slice = Slice { pass, sealed: Vec::new(), new_window: None, log_readings };
+        let mut slice = Slice { pass, sealed: Vec::new(), window: self.window, log_readings };
         match pass {
             Pass::Idle if log_readings < self.log_most => {}
-            Pass::Idle => {
-                self.connection.execute("INSERT INTO window DEFAULT VALUES", [])?;
-                let window = self.connection.last_insert_rowid();
-                slice.new_window = Some(window);
-                slice.pass = Pass::Sealing { window, mark: last_batch, next: 0 };
-            }
-            Pass::Sealing { window, mark, next } => {
+            Pass::Idle => slice.pass = Pass::Sealing { mark: last_batch, next: 0 },
+            Pass::Sealing { mark, next } => {
                 let budget = (2 * batch_readings).max(SLICE_READINGS);
-                slice.pass = self.seal(window, mark, next, budget, touched, &mut slice.sealed)?;
+                slice.pass = self.seal(mark, next, budget, touched, &mut slice)?;
             }
             Pass::Deleting { mark } => {
                 let (gone, done) = self.delete(mark)?;
@@ -84,39 +85,50 @@ impl Sealer<'_> {
                 slice.pass = if done { Pass::Idle } else { pass };
             }
         }
+        for touched_device in touched {
+            let number = touched_device.device;
+            let sealed = slice.sealed.iter().any(|sealed| sealed.device == number);
+            if !sealed && self.open_after(touched_device) >= LONGEST_OPEN {
+                self.seal_device(number, touched, &mut slice)?;
+            }
+        }
         Ok(slice)
     }
 
     fn seal(
         &self,
-        window: i64,
         mark: i64,
         mut next: u32,
         mut budget: usize,
         touched: &[Touched],
-        sealed: &mut Vec<Touched>,
+        slice: &mut Slice,
     ) -> Result<Pass> {
         let devices = self.histories.len().max(touched.last().map_or(0, |last| last.device + 1));
         while next < devices && budget > 0 {
-            let readings = self.seal_device(window, next, touched, sealed)?;
+            let readings = self.seal_device(next, touched, slice)?;
             budget = budget.saturating_sub(readings.max(1));
             next += 1;
         }
-        Ok(if next < devices {
-            Pass::Sealing { window, mark, next }
-        } else {
-            Pass::Deleting { mark }
-        })
+        if next < devices {
+            return Ok(Pass::Sealing { mark, next });
+        }
+        slice.window = new_window(self.connection)?;
+        Ok(Pass::Deleting { mark })
+    }
+
+    /// How many readings a device has open after the batch.
+    fn open_after(&self, touched: &Touched) -> usize {
+        let before =
+            || self.histories.get(touched.device).map_or(0, |history| history.open.count());
+        match &touched.open {
+            Open::Kept => before(),
+            Open::Appended(rows) => before() + rows.count(),
+            Open::Replaced { rows, .. } => rows.count(),
+        }
     }
 
     /// Seals one device as it will be after the batch.
-    fn seal_device(
-        &self,
-        window: i64,
-        number: u32,
-        touched: &[Touched],
-        sealed: &mut Vec<Touched>,
-    ) -> Result<usize> {
+    fn seal_device(&self, number: u32, touched: &[Touched], slice: &mut Slice) -> Result<usize> {
         let mut history = self.histories.get(number).cloned().unwrap_or_default();
         if let Ok(at) = touched.binary_search_by_key(&number, |touched| touched.device) {
             match &touched[at].open {
@@ -135,6 +147,7 @@ impl Sealer<'_> {
         if history.open.count() == 0 {
             return Ok(0);
         }
+        let window = slice.window;
         let readings = history.open.readings();
         let known = base(self.connection, number)?;
         write_stretch(
@@ -157,7 +170,7 @@ impl Sealer<'_> {
                  ON CONFLICT (device) DO UPDATE SET start_ms = ?2, base = ?3, state = ?3, last = ?4",
             )?
             .execute((number, start_ms, encode_state(&history.state), last_row))?;
-        sealed.push(Touched {
+        slice.sealed.push(Touched {
             device: number,
             open: Open::Replaced { start_ms, rows: crate::rows::Rows::default() },
             state: history.state,
@@ -220,6 +233,12 @@ fn part(readings: &[Reading]) -> usize {
         end if readings[chunk::MOST].time_ms == last_ms => end,
         _ => chunk::MOST,
     }
+}
+
+/// Begins a window, newer than all before.
+pub(crate) fn new_window(connection: &Connection) -> Result<i64> {
+    connection.execute("INSERT INTO window DEFAULT VALUES", [])?;
+    Ok(connection.last_insert_rowid())
 }
 
 /// What the detectors knew at the start of a device's open stretch.

@@ -18,11 +18,12 @@ use crate::batch::{Batch, Done};
 use crate::history::Histories;
 use crate::live::{Health, Live, write};
 use crate::recover::{
-    conversion, last_position, load_histories, load_registry, secret, show, show_fleet,
+    conversion, last_position, load_histories, load_registry, load_windows, secret, show,
+    show_fleet,
 };
 use crate::seal::Pass;
 use crate::sort::sort;
-use crate::store::{OpenError, Store, meta};
+use crate::store::{OpenError, Store, meta, set_meta};
 use crate::{Counts, Reader};
 
 /// Arrivals wait here: one a connection, since a connection waits for its acknowledgement. Enough
@@ -39,6 +40,9 @@ const COMMANDS: usize = 64;
 /// answer a ping.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(200);
+
+/// What must fit on the disk before a journal that was full takes readings again.
+const PROBE_BYTES: usize = 1 << 20;
 
 /// A cursor that moved is written with the next batch, or alone after this time. If it is lost, a
 /// message goes out once more under the same id.
@@ -235,10 +239,7 @@ impl Writer {
             timers.set(device, Some(wake_ms));
         }
         drop(statement);
-        let windows = connection
-            .prepare("SELECT number FROM window ORDER BY number")?
-            .query_map([], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
+        let windows = load_windows(connection)?;
         show_fleet(connection, &live, &core.registry)?;
         Ok(Self {
             store,
@@ -348,19 +349,37 @@ impl Writer {
                 }
                 Err(error) => {
                     // Nothing here was acknowledged, so whoever sent it sends it again.
-                    let reason = format!("{error}; free disk space or check the disk");
                     tracing::error!(%error, unacknowledged = arrivals.len(), "the journal cannot commit");
+                    let reason = format!("{error}; free disk space or check the disk");
                     self.live.set_health(Health::Stalled { reason });
                     arrivals.clear();
+                    self.wait_for_room(arriving);
+                    self.live.set_health(Health::Writable);
+                    return true;
                 }
             }
             std::thread::sleep(RETRY);
-            if since.elapsed() >= PATIENCE {
-                while let Ok(arrival) = arriving.try_recv() {
-                    drop(arrival);
-                }
+        }
+    }
+
+    /// Until something can be committed again. What comes meanwhile is let go, unacknowledged.
+    fn wait_for_room(&self, arriving: &mut mpsc::Receiver<Arrival>) {
+        while let Err(error) = self.probe() {
+            tracing::debug!(%error, "the journal still cannot commit");
+            std::thread::sleep(RETRY);
+            while let Ok(arrival) = arriving.try_recv() {
+                drop(arrival);
             }
         }
+        tracing::info!("the journal can commit again");
+    }
+
+    /// Commits about as much as a batch takes, and takes it away again.
+    fn probe(&self) -> rusqlite::Result<()> {
+        let connection = &self.store.connection;
+        set_meta(connection, "probe", &vec![0; PROBE_BYTES])?;
+        connection.execute("DELETE FROM meta WHERE key = 'probe'", [])?;
+        Ok(())
     }
 
     fn fail(&self, reason: &str) {
@@ -404,7 +423,9 @@ impl Writer {
         drop(fleet);
         self.pass = done.slice.pass;
         self.log_readings = done.slice.log_readings;
-        self.windows.extend(done.slice.new_window);
+        if self.windows.last() != Some(&done.slice.window) {
+            self.windows.push(done.slice.window);
+        }
         self.last_batch = done.batch;
         self.cursors.clear();
         self.swept_ms = done.swept_ms;

@@ -87,7 +87,7 @@ fn order_of_block(block: usize) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_ends_the_same((batches, log_readings) in shuffled()) {
