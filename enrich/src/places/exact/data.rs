@@ -53,7 +53,14 @@ impl Borders {
         Some(())
     }
 
-    fn cells_of(&self, piece: &Piece, node: u32, low: Units, bit: u32, found: &mut impl FnMut(u32)) {
+    fn cells_of(
+        &self,
+        piece: &Piece,
+        node: u32,
+        low: Units,
+        bit: u32,
+        found: &mut impl FnMut(u32),
+    ) {
         match self.nodes[node as usize] {
             Node::Area { .. } => {}
             Node::Lines { .. } => found(node),

@@ -28,7 +28,7 @@ pub struct Located {
     /// The second country where two share the ground (the Moselle between DE and LU) or where the
     /// map gives it to both. `country` is then the first by alphabet and the border 0 m away.
     pub shared_with: Option<[u8; 2]>,
-    /// On the sea more than about 4 km from any land: there a ship may pass through the territorial
+    /// On the sea, surely 4 km and mostly 9 km from any land: there a ship may pass through the territorial
     /// sea of a country without arriving in it.
     pub offshore: bool,
     /// The nearest border between two countries within the distance asked for.
@@ -67,7 +67,7 @@ struct Piece {
 const SEGMENTS: usize = 12;
 
 impl Borders {
-    /// Takes about 20 ms and 35 MB.
+    /// Takes about 60 ms and 25 MB.
     #[must_use]
     #[expect(clippy::expect_used, reason = "the bytes are part of the program; a test reads them")]
     pub fn load() -> Self {

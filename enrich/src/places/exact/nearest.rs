@@ -68,7 +68,8 @@ impl Search<'_> {
                 for quadrant in [nearest, nearest ^ 1, nearest ^ 2, nearest ^ 3] {
                     let [x, y] = [quadrant & 1, quadrant >> 1].map(|high| high as i32 * half);
                     let low = [low[0] + x, low[1] + y];
-                    if self.squared_to_box(low, [low[0] + half, low[1] + half]) <= self.best.squared {
+                    if self.squared_to_box(low, [low[0] + half, low[1] + half]) <= self.best.squared
+                    {
                         self.cell(children + quadrant, low, bit - 1);
                     }
                 }
@@ -103,7 +104,8 @@ impl Search<'_> {
 
     fn squared_to_box(&self, low: Units, high: Units) -> f64 {
         let off = [0, 1].map(|axis| {
-            let (below, above) = (f64::from(low[axis]) - self.at[axis], self.at[axis] - f64::from(high[axis]));
+            let (below, above) =
+                (f64::from(low[axis]) - self.at[axis], self.at[axis] - f64::from(high[axis]));
             below.max(above).max(0.0) * self.metres[axis]
         });
         off[0] * off[0] + off[1] * off[1]
