@@ -11,7 +11,7 @@ use data::Node;
 
 /// The borders of the world, as they ship with the program.
 #[derive(Debug)]
-pub struct Borders {
+pub(crate) struct Borders {
     owners: Vec<Owners>,
     points: Vec<Units>,
     pieces: Vec<Piece>,
@@ -22,24 +22,24 @@ pub struct Borders {
 
 /// Where a point lies and the border next to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Located {
+pub(crate) struct Located {
     /// ISO 3166-1 alpha-2; `None` beyond the territorial seas (12 nautical miles at most).
-    pub country: Option<[u8; 2]>,
+    pub(crate) country: Option<[u8; 2]>,
     /// The second country where two share the ground (the Moselle between DE and LU) or where the
     /// map gives it to both. `country` is then the first by alphabet and the border 0 m away.
-    pub shared_with: Option<[u8; 2]>,
+    pub(crate) shared_with: Option<[u8; 2]>,
     /// On the sea, surely 4 km and mostly 9 km from any land: there a ship may pass through the territorial
     /// sea of a country without arriving in it.
-    pub offshore: bool,
+    pub(crate) offshore: bool,
     /// The nearest border between two countries within the distance asked for.
-    pub border: Option<NearBorder>,
+    pub(crate) border: Option<NearBorder>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NearBorder {
-    pub distance_m: f64,
+pub(crate) struct NearBorder {
+    pub(crate) distance_m: f64,
     /// The country on the other side; `None` where that ground belongs to nobody.
-    pub other: Option<[u8; 2]>,
+    pub(crate) other: Option<[u8; 2]>,
 }
 
 /// Who a place belongs to: nobody, one country, or two that share or both claim it.
@@ -70,14 +70,14 @@ impl Borders {
     /// Takes about 60 ms and 25 MB.
     #[must_use]
     #[expect(clippy::expect_used, reason = "the bytes are part of the program; a test reads them")]
-    pub fn load() -> Self {
+    pub(crate) fn load() -> Self {
         Self::read(include_bytes!("../../../data/borders.bin")).expect("the border data is whole")
     }
 
     /// `search_m`: how far to look for a border; what is farther costs nothing. Points outside the
     /// world lie in no country.
     #[must_use]
-    pub fn locate(&self, lat: f64, lon: f64, search_m: f64) -> Located {
+    pub(crate) fn locate(&self, lat: f64, lon: f64, search_m: f64) -> Located {
         if !(lat.abs() <= 90.0 && lon.abs() <= 180.0) {
             return Located { country: None, shared_with: None, offshore: false, border: None };
         }

@@ -1,6 +1,9 @@
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use super::{Borders, Located};
+
+static BORDERS: LazyLock<Borders> = LazyLock::new(Borders::load);
 
 /// `NL`, `DE+LU` where two share the ground, `sea`.
 fn name(located: &Located) -> String {
@@ -11,7 +14,7 @@ fn name(located: &Located) -> String {
 }
 
 fn check(places: &[(f64, f64, &str)]) {
-    let borders = Borders::load();
+    let borders = &*BORDERS;
     for &(lat, lon, expect) in places {
         assert_eq!(name(&borders.locate(lat, lon, 1_000.0)), expect, "at {lat},{lon}");
     }
@@ -84,7 +87,7 @@ fn shared_and_disputed_ground_has_the_documented_answer() {
 
 #[test]
 fn the_moselle_is_german_and_luxembourgish() {
-    let borders = Borders::load();
+    let borders = &*BORDERS;
     // From Wormeldange across the river, west to east.
     let names: Vec<_> = (0..400)
         .map(|step| name(&borders.locate(49.6115, 6.400 + f64::from(step) * 5e-5, 1_000.0)))
@@ -109,7 +112,7 @@ fn the_sea_is_no_country_and_a_ferry_leaves_and_arrives_once() {
         (-85.0, 20.0, "AQ"),
         (90.0, 0.0, "sea"),
     ]);
-    let borders = Borders::load();
+    let borders = &*BORDERS;
     let ferry = |part: f64| borders.locate(50.967 + part * 0.158, 1.860 - part * 0.527, 1_000.0);
     let crossing: Vec<_> = (0..=1000).map(|step| ferry(f64::from(step) / 1000.0)).collect();
     let mut countries: Vec<_> = crossing.iter().map(name).collect();
@@ -121,7 +124,7 @@ fn the_sea_is_no_country_and_a_ferry_leaves_and_arrives_once() {
 
 #[test]
 fn the_distance_to_the_border_is_that_over_the_ground() {
-    let borders = Borders::load();
+    let borders = &*BORDERS;
     // The border of Alaska and the Yukon follows a meridian; a tenth of a degree is 4,540 m there.
     let to_yukon = |lon| borders.locate(66.0, lon, 20_000.0).border.unwrap();
     let apart_m = to_yukon(-141.2).distance_m - to_yukon(-141.1).distance_m;
@@ -158,7 +161,7 @@ fn damaged_data_is_noticed_and_never_panics() {
 #[test]
 fn the_country_of_points_near_borders_is_right() {
     let Some(points) = shared("borders/points_near_border.csv") else { return };
-    let borders = Borders::load();
+    let borders = &*BORDERS;
     let (mut asked, mut close) = (0, 0);
     for line in points.lines().skip(1) {
         let fields: Vec<_> = line.split(',').collect();
@@ -177,7 +180,7 @@ fn the_country_of_points_near_borders_is_right() {
 #[test]
 fn recorded_journeys_cross_where_they_crossed() {
     let Some(truth) = shared("tracks/crossings_truth.csv") else { return };
-    let borders = Borders::load();
+    let borders = &*BORDERS;
     for line in truth.lines().skip(1) {
         let fields: Vec<_> = line.split(',').collect();
         let track = shared(&format!("tracks/{}", fields[0])).unwrap();
