@@ -108,7 +108,7 @@ fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
         dir: config.data.dir.clone(),
         seed: seed(config)?,
         world: World {
-            atlas: Atlas::load()?,
+            atlas: Atlas::load(),
             weather: enrich::weather::Feed::Synthetic(Synthetic::new(config.weather.seed)),
         },
         weather: format!("{} {}", config.weather.feed.name(), config.weather.seed),

@@ -1,6 +1,6 @@
 //! The ground of the map: which country each cell of a grid over Europe lies in.
 //!
-//! Made from the outlines in the program, so that the page needs nothing from elsewhere.
+//! Made from the borders in the program, so that the page needs nothing from elsewhere.
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -49,7 +49,7 @@ impl Basemap {
 
 async fn make() -> Result<Bytes, Problem> {
     let made = tokio::task::spawn_blocking(|| {
-        let atlas = Atlas::load().map_err(|error| error.to_string())?;
+        let atlas = Atlas::load();
         let grid = Grid::sample(|lat, lon| atlas.country(lat, lon));
         serde_json::to_vec(&grid).map_err(|error| error.to_string())
     });
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_grid_knows_europe() {
-        let atlas = Atlas::load().unwrap();
+        let atlas = Atlas::load();
         let grid = Grid::sample(|lat, lon| atlas.country(lat, lon));
         let country = |lat, lon| at(&grid, lat, lon);
         assert_eq!(country(52.09, 5.12).as_deref(), Some("NL"));

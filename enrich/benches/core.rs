@@ -16,10 +16,7 @@ fn main() {
 const NOW_MS: i64 = 1_768_478_400_000;
 
 fn world() -> World {
-    World {
-        atlas: Atlas::load().expect("borders"),
-        weather: Feed::Synthetic(Synthetic::new(1)),
-    }
+    World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) }
 }
 
 /// A thousand JSON messages of a car driving east from `lat`, `lon`.

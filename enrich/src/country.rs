@@ -12,10 +12,13 @@ pub struct Country([u8; 2]);
 impl Country {
     #[must_use]
     pub fn new(code: &str) -> Option<Self> {
-        match code.as_bytes() {
-            &[a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Some(Self([a, b])),
-            _ => None,
-        }
+        Self::from_code(code.as_bytes().try_into().ok()?)
+    }
+
+    /// `None` unless it is two capitals.
+    #[must_use]
+    pub fn from_code(code: [u8; 2]) -> Option<Self> {
+        code.iter().all(u8::is_ascii_uppercase).then_some(Self(code))
     }
 
     #[must_use]

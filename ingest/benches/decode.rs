@@ -1,9 +1,6 @@
 //! What one message costs from bytes to validated readings: `cargo bench -p ingest`.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a benchmark that cannot run should say so"
-)]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so")]
 
 use bytes::Bytes;
 use divan::Bencher;
@@ -38,22 +35,12 @@ fn json(bencher: Bencher) {
 
 #[divan::bench]
 fn json_calendar_time(bencher: Bencher) {
-    run(
-        bencher,
-        CAR,
-        &Bytes::from_static(WITH_CALENDAR_TIME.as_bytes()),
-        1,
-    );
+    run(bencher, CAR, &Bytes::from_static(WITH_CALENDAR_TIME.as_bytes()), 1);
 }
 
 #[divan::bench]
 fn json_array_of_100(bencher: Bencher) {
-    run(
-        bencher,
-        CAR,
-        &Bytes::from(format!("[{}]", vec![READING; 100].join(","))),
-        100,
-    );
+    run(bencher, CAR, &Bytes::from(format!("[{}]", vec![READING; 100].join(","))), 100);
 }
 
 #[divan::bench]
@@ -66,10 +53,5 @@ fn cbor(bencher: Bencher) {
 
 #[divan::bench]
 fn owntracks_location(bencher: Bencher) {
-    run(
-        bencher,
-        "owntracks/jane/phone",
-        &Bytes::from_static(OWNTRACKS.as_bytes()),
-        1,
-    );
+    run(bencher, "owntracks/jane/phone", &Bytes::from_static(OWNTRACKS.as_bytes()), 1);
 }

@@ -15,29 +15,17 @@ pub enum Route {
     /// `owntracks/{user}/{device}` and one level below it. What the message is, its `_type` says.
     OwnTracks { device: Arc<str> },
     /// No device publishes there. The device is known when the topic names a usable id.
-    Unknown {
-        device: Option<Arc<str>>,
-        detail: String,
-    },
+    Unknown { device: Option<Arc<str>>, detail: String },
 }
 
 /// Reads a topic that was published to (no wildcards).
 #[must_use]
 pub fn route(topic: &str) -> Route {
     let mut levels = topic.split('/');
-    match (
-        levels.next(),
-        levels.next(),
-        levels.next(),
-        levels.next(),
-        levels.next(),
-    ) {
+    match (levels.next(), levels.next(), levels.next(), levels.next(), levels.next()) {
         (Some("telemetry"), Some(kind), Some(device), None, None) => telemetry(kind, device),
         (Some("owntracks"), Some(user), Some(device), _, None) => owntracks(user, device),
-        _ => Route::Unknown {
-            device: None,
-            detail: "no device publishes on this topic".into(),
-        },
+        _ => Route::Unknown { device: None, detail: "no device publishes on this topic".into() },
     }
 }
 
@@ -70,19 +58,11 @@ fn owntracks(user: &str, device: &str) -> Route {
         c if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':') => c,
         _ => '-',
     };
-    let id: String = user
-        .chars()
-        .chain(['-'])
-        .chain(device.chars())
-        .map(plain)
-        .collect();
+    let id: String = user.chars().chain(['-']).chain(device.chars()).map(plain).collect();
     if user.is_empty() || device.is_empty() || id.len() > MAX_DEVICE_ID {
         return Route::Unknown {
             device: None,
-            detail: format!(
-                "user and device are not 1 to {} characters",
-                MAX_DEVICE_ID - 1
-            ),
+            detail: format!("user and device are not 1 to {} characters", MAX_DEVICE_ID - 1),
         };
     }
     Route::OwnTracks { device: id.into() }
@@ -111,46 +91,24 @@ mod tests {
     fn a_native_topic_names_kind_and_device() {
         let route = route("telemetry/car/WVW:zz-1.2_3");
         let device = "WVW:zz-1.2_3".into();
-        assert_eq!(
-            route,
-            Route::Telemetry {
-                kind: DeviceKind::Car,
-                device
-            }
-        );
+        assert_eq!(route, Route::Telemetry { kind: DeviceKind::Car, device });
     }
 
     #[test]
     fn owntracks_names_become_the_key_its_recorder_uses() {
-        assert_eq!(
-            owntracks_id("owntracks/Jane/iPhone 12 Pro"),
-            Some("jane-iphone-12-pro".into())
-        );
-        assert_eq!(
-            owntracks_id("owntracks/jané/x+y/event"),
-            Some("jan--x-y".into())
-        );
+        assert_eq!(owntracks_id("owntracks/Jane/iPhone 12 Pro"), Some("jane-iphone-12-pro".into()));
+        assert_eq!(owntracks_id("owntracks/jané/x+y/event"), Some("jan--x-y".into()));
         assert_eq!(owntracks_id("owntracks/jane/phone/some/thing"), None);
         assert_eq!(owntracks_id("owntracks/jane"), None);
         assert_eq!(owntracks_id("owntracks//phone"), None);
-        assert_eq!(
-            owntracks_id(&format!("owntracks/{}/phone", "j".repeat(60))),
-            None
-        );
+        assert_eq!(owntracks_id(&format!("owntracks/{}/phone", "j".repeat(60))), None);
     }
 
     #[test]
     fn an_unknown_topic_still_names_the_device_where_it_can() {
         assert_eq!(known_device("telemetry/bicycle/b-1"), Some("b-1".into()));
         let too_long = format!("telemetry/car/{}", "x".repeat(65));
-        for topic in [
-            "telemetry/car/",
-            "telemetry/car/a b",
-            "telemetry/car",
-            "x",
-            "",
-            &too_long,
-        ] {
+        for topic in ["telemetry/car/", "telemetry/car/a b", "telemetry/car", "x", "", &too_long] {
             assert_eq!(known_device(topic), None, "{topic}");
         }
     }

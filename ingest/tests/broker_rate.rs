@@ -34,11 +34,8 @@ fn start(arrivals: mpsc::Sender<Arrival>) -> Broker {
 #[test]
 #[ignore = "a measurement"]
 fn a_thousand_connections_with_one_message_in_flight_each() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let (sender, mut arrivals) = mpsc::channel::<Arrival>(8_192);
         let broker = start(sender);
@@ -76,10 +73,7 @@ impl Device {
         let stream = TcpStream::connect(addr).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (connect, publish) = frames(number);
-        let mut device = Self {
-            stream,
-            publish: connect,
-        };
+        let mut device = Self { stream, publish: connect };
         device.round_trip().await.expect("a CONNACK");
         device.publish = publish;
         device

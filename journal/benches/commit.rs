@@ -132,10 +132,7 @@ fn open(dir: &Path) -> Started {
     Journal::start(Options {
         dir: dir.to_owned(),
         seed: RegistryFile::parse(&registry).expect("a registry"),
-        world: World {
-            atlas: Atlas::load().expect("borders"),
-            weather: Feed::Synthetic(Synthetic::new(1)),
-        },
+        world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
         weather: "synthetic 1".to_owned(),
         rules: Rule::shipped().expect("rules"),
         clock: Clock::scaled(START_MS + 400 * 86_400_000, 0.0),

@@ -79,10 +79,7 @@ impl Site {
         let started = Journal::start(Options {
             dir: data.path().to_owned(),
             seed: RegistryFile::parse(REGISTRY).unwrap(),
-            world: World {
-                atlas: Atlas::load().unwrap(),
-                weather: Feed::Synthetic(Synthetic::new(1)),
-            },
+            world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
             weather: "synthetic".to_owned(),
             rules: Rule::shipped().unwrap(),
             clock: clock.clone(),

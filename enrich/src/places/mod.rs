@@ -1,9 +1,11 @@
 //! Which country a fix lies in, and whether that is certain.
 
-use country_boundaries::{BOUNDARIES_ODBL_360X180, CountryBoundaries, LatLon};
+mod exact;
+
 use ingest::Fix;
 
 use crate::Country;
+use exact::Borders;
 
 /// What a device's accuracy is taken for when it does not say: the usual claim of a phone or a
 /// vehicle tracker under open sky.
@@ -15,84 +17,54 @@ const VAGUEST_M: f64 = 2_000.0;
 /// Accuracy is commonly a 68 % radius: three of them leave about one fix in a thousand outside.
 const ACCURACIES: f64 = 3.0;
 
-/// How far the outlines of country-boundaries may be off; a fix nearer to its border than this
-/// decides nothing. Measured against full-resolution borders: 300 m at the median, 1 km at 90 %.
-const OUTLINE_ERROR_M: f64 = 600.0;
-
-const METRES_A_DEGREE: f64 = 111_195.0;
+/// How far the border lines themselves may be off: what simplifying them cost, and what surveys and
+/// mappers disagree by.
+const BORDER_ERROR_M: f64 = 20.0;
 
 /// Where a fix lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whereabouts {
-    /// The most likely country; `None` at sea.
+    /// The most likely country, territorial waters included; `None` on the high seas.
     pub country: Option<Country>,
     /// Whether the fix, with all its inaccuracy, lies there.
     pub certain: bool,
+    /// Kilometres from any land. A ship passes through a country's waters without arriving in it.
+    pub at_sea: bool,
 }
 
 /// The countries of the world.
 #[derive(Debug)]
 pub struct Atlas {
-    boundaries: CountryBoundaries,
+    borders: Borders,
 }
 
-/// The outlines that ship with the program cannot be read: a broken build.
-#[derive(Debug, thiserror::Error)]
-#[error("the country outlines in the program are damaged, build it again: {0}")]
-pub struct AtlasError(String);
-
 impl Atlas {
-    pub fn load() -> Result<Self, AtlasError> {
-        CountryBoundaries::from_reader(BOUNDARIES_ODBL_360X180)
-            .map(|boundaries| Self { boundaries })
-            .map_err(|error| AtlasError(error.to_string()))
+    /// Takes about 60 ms and 25 MB.
+    #[must_use]
+    pub fn load() -> Self {
+        Self { borders: Borders::load() }
     }
 
-    /// The country of a point, without any word on certainty; `None` at sea.
+    /// The country of a point on land or close to it, without any word on certainty.
     #[must_use]
     pub fn country(&self, lat: f64, lon: f64) -> Option<Country> {
-        let point = LatLon::new(lat, lon).ok()?;
-        // Smallest area first: subdivisions ("ES-CE") and the customs area "EA" are no countries.
-        self.boundaries.ids(point).into_iter().filter(|id| *id != "EA").find_map(Country::new)
+        let here = self.borders.locate(lat, lon, 0.0);
+        here.country.filter(|_| !here.offshore).and_then(Country::from_code)
     }
 
     /// Certain when the whole circle the device may be in lies in one country.
     #[must_use]
     pub fn locate(&self, fix: &Fix) -> Whereabouts {
-        let (lat, lon) = (fix.lat(), fix.lon());
-        let country = self.country(lat, lon);
         let accuracy_m = fix.accuracy_m.map_or(ASSUMED_ACCURACY_M, f64::from);
-        if accuracy_m > VAGUEST_M {
-            return Whereabouts { country, certain: false };
+        let vague = accuracy_m > VAGUEST_M;
+        let search_m = if vague { 0.0 } else { ACCURACIES * accuracy_m + BORDER_ERROR_M };
+        let here = self.borders.locate(fix.lat(), fix.lon(), search_m);
+        Whereabouts {
+            country: here.country.and_then(Country::from_code),
+            certain: !vague && here.border.is_none(),
+            at_sea: here.offshore,
         }
-        let radius_m = ACCURACIES * accuracy_m + OUTLINE_ERROR_M;
-        let certain =
-            around(lat, lon, radius_m).all(|(lat, lon)| self.country(lat, lon) == country);
-        Whereabouts { country, certain }
     }
-}
-
-/// Eight points on the circle of `radius_m` around a point.
-fn around(lat: f64, lon: f64, radius_m: f64) -> impl Iterator<Item = (f64, f64)> {
-    const DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
-    let north = radius_m / METRES_A_DEGREE;
-    // Near the poles a degree of longitude is nothing; no border is near them.
-    let east = north / lat.to_radians().cos().max(0.01);
-    [
-        (1.0, 0.0),
-        (DIAGONAL, DIAGONAL),
-        (0.0, 1.0),
-        (-DIAGONAL, DIAGONAL),
-        (-1.0, 0.0),
-        (-DIAGONAL, -DIAGONAL),
-        (0.0, -1.0),
-        (DIAGONAL, -DIAGONAL),
-    ]
-    .into_iter()
-    .map(move |(up, right)| {
-        let lon = lon + east * right;
-        ((lat + north * up).clamp(-90.0, 90.0), (lon + 540.0).rem_euclid(360.0) - 180.0)
-    })
 }
 
 /// Distance over the ground between two points, in metres (haversine on a sphere).
@@ -107,26 +79,48 @@ pub fn distance_m(from: &Fix, to: &Fix) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::{Atlas, Country, distance_m};
     use ingest::Fix;
 
+    static ATLAS: LazyLock<Atlas> = LazyLock::new(Atlas::load);
+
     fn locate(lat: f64, lon: f64, accuracy_m: f32) -> (Option<String>, bool) {
-        let atlas = Atlas::load().unwrap();
-        let here = atlas.locate(&Fix::new(lat, lon, Some(accuracy_m)).unwrap());
+        let here = ATLAS.locate(&Fix::new(lat, lon, Some(accuracy_m)).unwrap());
         (here.country.map(|country: Country| country.to_string()), here.certain)
     }
 
     #[test]
     fn a_town_is_certain_and_a_bridge_over_the_border_is_not() {
         assert_eq!(locate(52.09, 5.12, 10.0), (Some("NL".into()), true));
-        assert_eq!(locate(48.573, 7.801, 10.0).1, false, "the middle of the Rhine at Strasbourg");
+        assert!(!locate(48.5735, 7.8017, 10.0).1, "the middle of the Rhine at Strasbourg");
         assert_eq!(locate(55.0, 4.0, 10.0), (None, true), "the North Sea is no country");
     }
 
     #[test]
+    fn a_ship_in_territorial_waters_has_not_arrived() {
+        let at_sea = |lat, lon| ATLAS.locate(&Fix::new(lat, lon, None).unwrap()).at_sea;
+        assert!(at_sea(51.05, 1.55), "in the Strait of Dover");
+        assert!(!at_sea(51.127, 1.335), "in the port of Dover");
+        assert!(!at_sea(55.574, 12.819), "on the bridge over the Sound");
+    }
+
+    #[test]
     fn a_vague_fix_decides_nothing() {
-        assert_eq!(locate(52.09, 5.12, 5_000.0).1, false);
-        assert_eq!(locate(50.78, 6.05, 900.0).1, false, "Aachen, two kilometres from the border");
+        assert!(!locate(52.09, 5.12, 5_000.0).1);
+        assert!(!locate(50.776, 6.036, 900.0).1, "Aachen, two kilometres from the border");
+        assert!(locate(50.776, 6.036, 100.0).1);
+    }
+
+    #[test]
+    fn what_two_countries_share_is_certain_for_neither() {
+        // Across the Moselle at Wormeldange, from Luxembourg to Germany.
+        let across: Vec<_> =
+            (0..400).map(|step| locate(49.6115, 6.4 + f64::from(step) * 5e-5, 5.0)).collect();
+        let mut sure: Vec<_> = across.into_iter().filter(|(_, sure)| *sure).collect();
+        sure.dedup();
+        assert_eq!(sure, [(Some("LU".into()), true), (Some("DE".into()), true)]);
     }
 
     #[test]

@@ -150,11 +150,13 @@ impl RegistryFile {
 
     fn into_entries(self) -> Vec<Entry> {
         let mut entries = Vec::new();
-        entries.extend(
-            self.insurer
-                .into_iter()
-                .map(|row| Entry::Insurer(Insurer { id: row.id, name: row.name, token_sha256: row.token.map(hashed) })),
-        );
+        entries.extend(self.insurer.into_iter().map(|row| {
+            Entry::Insurer(Insurer {
+                id: row.id,
+                name: row.name,
+                token_sha256: row.token.map(hashed),
+            })
+        }));
         entries.extend(self.customer.into_iter().map(|row| {
             Entry::Customer(Customer {
                 id: row.id,

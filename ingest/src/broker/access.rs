@@ -33,11 +33,7 @@ impl TokenHash {
     /// Takes the same time whichever byte differs.
     fn matches(self, token: &[u8]) -> bool {
         let presented = Self::of(token);
-        self.0
-            .iter()
-            .zip(presented.0)
-            .fold(0, |difference, (a, b)| difference | (a ^ b))
-            == 0
+        self.0.iter().zip(presented.0).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
     }
 }
 
@@ -78,11 +74,7 @@ impl Credentials {
     }
 
     fn get(&self, id: &str) -> Option<(Account, Option<TokenHash>)> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 }
 
@@ -103,19 +95,14 @@ impl Login {
             write!(password, "{byte:02x}").ok();
         }
         // No id may contain a dollar sign, so no device or insurer can have this name.
-        Ok(Self {
-            username: "$datanaut".to_owned(),
-            password,
-        })
+        Ok(Self { username: "$datanaut".to_owned(), password })
     }
 }
 
 /// The password stays out of logs.
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
+        f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -213,22 +200,12 @@ mod tests {
     fn door(anonymous: bool) -> Door {
         let credentials = Credentials::default();
         credentials.replace([
-            (
-                Account::Device("car-1".into()),
-                Some(TokenHash::of(b"secret")),
-            ),
+            (Account::Device("car-1".into()), Some(TokenHash::of(b"secret"))),
             (Account::Device("car-2".into()), None),
-            (
-                Account::Insurer("acme".into()),
-                Some(TokenHash::of(b"pssst")),
-            ),
+            (Account::Insurer("acme".into()), Some(TokenHash::of(b"pssst"))),
             (Account::Insurer("+".into()), None),
         ]);
-        Door {
-            credentials,
-            internal: Login::random().unwrap(),
-            anonymous,
-        }
+        Door { credentials, internal: Login::random().unwrap(), anonymous }
     }
 
     #[test]
@@ -257,10 +234,7 @@ mod tests {
         ] {
             for (anonymous, expected) in [(false, in_public), (true, in_the_demo)] {
                 let peer = door(anonymous).identify(username, password.map(str::as_bytes));
-                assert_eq!(
-                    peer, expected,
-                    "{username:?} {password:?} anonymous {anonymous}"
-                );
+                assert_eq!(peer, expected, "{username:?} {password:?} anonymous {anonymous}");
             }
         }
     }
@@ -269,10 +243,7 @@ mod tests {
     fn the_internal_login_works_and_is_another_at_every_start() {
         let door = door(false);
         let Login { username, password } = door.internal.clone();
-        assert_eq!(
-            door.identify(Some(&username), Some(password.as_bytes())),
-            Some(Peer::Internal)
-        );
+        assert_eq!(door.identify(Some(&username), Some(password.as_bytes())), Some(Peer::Internal));
         assert_ne!(password, Login::random().unwrap().password);
         assert!(!format!("{door:?}").contains(&password));
     }
@@ -330,11 +301,7 @@ mod tests {
             ("owntracks/#", false, false, false),
             ("$SYS/#", true, false, false),
         ] {
-            assert_eq!(
-                Peer::Anonymous.may_subscribe(filter),
-                anonymous,
-                "anonymous {filter}"
-            );
+            assert_eq!(Peer::Anonymous.may_subscribe(filter), anonymous, "anonymous {filter}");
             assert_eq!(insurer.may_subscribe(filter), acme, "insurer {filter}");
             assert_eq!(device.may_subscribe(filter), car_1, "device {filter}");
             assert!(Peer::Internal.may_subscribe(filter));

@@ -36,9 +36,7 @@ impl Connections {
     pub(super) fn begin(&self, connection: Connection) {
         let Some(task) = task::try_id() else { return };
         let mut table = self.lock();
-        table
-            .by_client
-            .insert(Arc::clone(&connection.client_id), task);
+        table.by_client.insert(Arc::clone(&connection.client_id), task);
         table.serving.insert(task, connection);
     }
 
@@ -47,10 +45,7 @@ impl Connections {
         let Some(task) = task::try_id() else {
             return false;
         };
-        self.lock()
-            .serving
-            .get(&task)
-            .is_some_and(|connection| !connection.ending)
+        self.lock().serving.get(&task).is_some_and(|connection| !connection.ending)
     }
 
     /// The current task's client has left.

@@ -71,15 +71,7 @@ impl Desk {
             Some(Peer::Insurer(id)) => (Sender::Insurer(id), decoded),
             Some(Peer::Anonymous | Peer::Internal) | None => (Sender::Anonymous, decoded),
         };
-        Arrival {
-            topic,
-            sender,
-            payload,
-            decoded,
-            received_ms,
-            received,
-            acknowledge,
-        }
+        Arrival { topic, sender, payload, decoded, received_ms, received, acknowledge }
     }
 
     /// Ends the connection without an acknowledgement. The broker knows no such answer, so the
@@ -114,11 +106,7 @@ fn only_for_itself(own: &Arc<str>, decoded: Outcome, topic: &str, payload: &Byte
 
 fn not_own(topic: &str, why: &str, payload: &Bytes) -> Rejected {
     let detail = format!("the topic {topic} {why}");
-    Rejected {
-        reason: Reason::NotOwnTopic,
-        detail,
-        raw: payload.clone(),
-    }
+    Rejected { reason: Reason::NotOwnTopic, detail, raw: payload.clone() }
 }
 
 /// Topics that only Datanaut's own sender publishes on.
@@ -159,9 +147,7 @@ impl BrokerEventHandler for Desk {
             let granted = event.subscriptions.into_iter().filter(|subscription| {
                 matches!(subscription.result, GrantedQoS0 | GrantedQoS1 | GrantedQoS2)
             });
-            let filters: Vec<_> = granted
-                .map(|subscription| subscription.topic_filter)
-                .collect();
+            let filters: Vec<_> = granted.map(|subscription| subscription.topic_filter).collect();
             if !filters.is_empty() {
                 // An error only says that nobody listens.
                 self.subscribed.send(Subscribed { filters }).ok();
@@ -173,11 +159,7 @@ impl BrokerEventHandler for Desk {
     /// is nobody to acknowledge it to.
     fn on_client_disconnect<'a>(&'a self, event: ClientDisconnectEvent) -> Later<'a, ()> {
         Box::pin(async move {
-            let Some(will) = self
-                .connections
-                .end()
-                .and_then(|connection| connection.will)
-            else {
+            let Some(will) = self.connections.end().and_then(|connection| connection.will) else {
                 return;
             };
             if event.unexpected && !self.stopping.load(Ordering::Relaxed) {
@@ -198,9 +180,7 @@ impl AuthProvider for Desk {
         connect: &'a ConnectPacket,
         _: SocketAddr,
     ) -> Later<'a, mqtt5::Result<AuthResult>> {
-        let peer = self
-            .door
-            .identify(connect.username.as_deref(), connect.password.as_deref());
+        let peer = self.door.identify(connect.username.as_deref(), connect.password.as_deref());
         let result = match peer.map(|peer| peer.user_id()) {
             None => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
             // Otherwise a device could put others off the line by taking over their sessions.

@@ -27,10 +27,7 @@ impl Limits {
         let usable = open_files - (open_files / 4).min(512);
         let clients = wanted.unwrap_or(usize::MAX).min(usable * 2 / 3).max(1);
         let newcomers = usable.saturating_sub(clients).max(1);
-        Self {
-            clients,
-            newcomers: u32::try_from(newcomers).unwrap_or(u32::MAX),
-        }
+        Self { clients, newcomers: u32::try_from(newcomers).unwrap_or(u32::MAX) }
     }
 
     pub(super) fn for_the_broker(self) -> ResourceLimits {
@@ -56,9 +53,7 @@ pub(super) fn open_files() -> usize {
 }
 
 fn soft_limit(limits: &str) -> Option<usize> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     match line.split_whitespace().next()? {
         // More than any machine here serves; the sum above must not overflow.
         "unlimited" => Some(1 << 20),
@@ -76,10 +71,7 @@ mod tests {
             for wanted in [None, Some(1), Some(100), Some(1_000_000)] {
                 let limits = Limits::within(open_files, wanted);
                 let most = limits.clients + limits.newcomers as usize;
-                assert!(
-                    most + (open_files / 4).min(512) <= open_files,
-                    "{open_files} {limits:?}"
-                );
+                assert!(most + (open_files / 4).min(512) <= open_files, "{open_files} {limits:?}");
                 assert!(limits.clients >= 1 && limits.newcomers >= 1);
                 assert!(wanted.is_none_or(|wanted| limits.clients <= wanted));
             }
@@ -92,10 +84,7 @@ mod tests {
         let text = "Limit                     Soft Limit           Hard Limit           Units\n\
                     Max open files            20000                30000                files\n";
         assert_eq!(soft_limit(text), Some(20_000));
-        assert_eq!(
-            soft_limit("Max open files            unlimited  x"),
-            Some(1 << 20)
-        );
+        assert_eq!(soft_limit("Max open files            unlimited  x"), Some(1 << 20));
         assert!(open_files() > 0);
     }
 }

@@ -99,10 +99,7 @@ pub enum BrokerError {
     #[error(
         "cannot listen on {addr}: {source}; choose an address of this machine and a port it may use"
     )]
-    Listen {
-        addr: SocketAddr,
-        source: std::io::Error,
-    },
+    Listen { addr: SocketAddr, source: std::io::Error },
     #[error(
         "clients without a login are allowed on loopback only, and {addr} is reachable from elsewhere; listen on 127.0.0.1 or give every device a token"
     )]
@@ -141,9 +138,7 @@ impl Broker {
         arrivals: mpsc::Sender<Arrival>,
     ) -> Result<Self, BrokerError> {
         if options.anonymous && !options.listen.ip().is_loopback() {
-            return Err(BrokerError::AnonymousBeyondLoopback {
-                addr: options.listen,
-            });
+            return Err(BrokerError::AnonymousBeyondLoopback { addr: options.listen });
         }
         let listen = free_address(options.listen, options.port_auto)?;
         let limits = Limits::within(limits::open_files(), options.max_clients);
@@ -225,10 +220,7 @@ impl Broker {
     pub async fn stop(mut self) {
         self.desk.stopping.store(true, Ordering::Relaxed);
         self.shutdown.shutdown();
-        if tokio::time::timeout(ORDERLY, &mut self.serving)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(ORDERLY, &mut self.serving).await.is_err() {
             tracing::warn!(
                 waiting = self.connected(),
                 "dropped connections that wait for a commit"
@@ -286,13 +278,9 @@ async fn open(
     desk: Arc<Desk>,
 ) -> Result<(MqttBroker, (SocketAddr, BrokerShutdownHandle)), String> {
     let config = configuration(listen, limits, Arc::clone(&desk));
-    let broker = MqttBroker::with_config(config)
-        .await
-        .map_err(|error| error.to_string())?;
+    let broker = MqttBroker::with_config(config).await.map_err(|error| error.to_string())?;
     let broker = broker.with_auth_provider(Arc::clone(&desk) as _);
-    broker
-        .resource_monitor()
-        .update_limits(limits.for_the_broker());
+    broker.resource_monitor().update_limits(limits.for_the_broker());
     desk.router.get_or_init(|| Arc::downgrade(&broker.router()));
     let addr = broker.local_addr().ok_or("it listens on no address")?;
     let shutdown = broker.shutdown_handle();

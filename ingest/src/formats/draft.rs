@@ -14,10 +14,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-        }
+        Self { reason, detail: detail.into() }
     }
 }
 
@@ -78,10 +75,7 @@ pub(super) struct Draft {
 impl Draft {
     /// A reading that cannot become one.
     pub(super) fn rejected(reason: Reason, detail: impl Into<String>) -> Self {
-        Self {
-            problem: Some(Problem::new(reason, detail)),
-            ..Self::default()
-        }
+        Self { problem: Some(Problem::new(reason, detail)), ..Self::default() }
     }
 
     /// Takes a field under its native name.
@@ -132,45 +126,27 @@ impl Draft {
             return Err(problem);
         }
         if let Some(other) = self.device.filter(|other| **other != *device) {
-            let detail = format!(
-                "device: {} is not the topic's",
-                Scalar::Text((*other).into())
-            );
+            let detail = format!("device: {} is not the topic's", Scalar::Text((*other).into()));
             return Err(Problem::new(Reason::NotOwnTopic, detail));
         }
         let Some(time_ms) = self.time_ms else {
-            return Err(Problem::new(
-                Reason::NoTime,
-                "no time was sent (ts; OwnTracks: tst)",
-            ));
+            return Err(Problem::new(Reason::NoTime, "no time was sent (ts; OwnTracks: tst)"));
         };
         time::plausible(time_ms, now_ms)?;
         let fix = fix(self.lat, self.lon, self.accuracy_m)?;
         if fix.is_none() && self.measures.is_empty() {
-            let detail = format!(
-                "no position, no measure, {} unknown names",
-                self.unknown_names
-            );
+            let detail = format!("no position, no measure, {} unknown names", self.unknown_names);
             return Err(Problem::new(Reason::NothingMeasured, detail));
         }
         if !self.measures.is_sorted_by_key(|(measure, _)| *measure) {
             self.measures.sort_unstable_by_key(|(measure, _)| *measure);
         }
-        Ok(Reading {
-            time_ms,
-            seq: self.seq,
-            fix,
-            measures: self.measures,
-        })
+        Ok(Reading { time_ms, seq: self.seq, fix, measures: self.measures })
     }
 }
 
 fn set<T>(name: &str, place: &mut Option<T>, value: T) -> Result<(), Problem> {
-    if place.replace(value).is_some() {
-        Err(sent_twice(name))
-    } else {
-        Ok(())
-    }
+    if place.replace(value).is_some() { Err(sent_twice(name)) } else { Ok(()) }
 }
 
 /// Which of two values is meant, nobody can tell.
@@ -179,22 +155,14 @@ fn sent_twice(name: &str) -> Problem {
 }
 
 fn wrong_type(name: &str, value: &Scalar, wanted: &str) -> Problem {
-    Problem::new(
-        Reason::WrongType,
-        format!("{name}: {value} is not {wanted}"),
-    )
+    Problem::new(Reason::WrongType, format!("{name}: {value} is not {wanted}"))
 }
 
 /// A number that is one; NaN and the infinities exist in CBOR only and mean nothing here.
 fn finite(name: &str, value: &Scalar) -> Result<f64, Problem> {
-    let number = value
-        .number()
-        .ok_or_else(|| wrong_type(name, value, "a number"))?;
+    let number = value.number().ok_or_else(|| wrong_type(name, value, "a number"))?;
     if !number.is_finite() {
-        return Err(Problem::new(
-            Reason::NotDecodable,
-            format!("{name}: {value} is no number"),
-        ));
+        return Err(Problem::new(Reason::NotDecodable, format!("{name}: {value} is no number")));
     }
     // Minus zero becomes zero: equal content is equal bytes.
     Ok(number + 0.0)
@@ -213,9 +181,7 @@ fn sequence_number(name: &str, value: &Scalar) -> Result<u64, Problem> {
 
 /// Zero and less is what receivers and phones report when they do not know.
 fn accuracy(name: &str, value: &Scalar) -> Result<Option<f32>, Problem> {
-    let metres = value
-        .number()
-        .ok_or_else(|| wrong_type(name, value, "a number"))? as f32;
+    let metres = value.number().ok_or_else(|| wrong_type(name, value, "a number"))? as f32;
     Ok((metres.is_finite() && metres > 0.0).then_some(metres))
 }
 
@@ -224,20 +190,14 @@ fn measured(name: &str, measure: Measure, value: &Scalar) -> Result<Option<Value
     let believable = match (measure.shape(), value) {
         (Shape::Number { min, max }, _) => {
             let number = finite(name, value)?;
-            (min..=max)
-                .contains(&number)
-                .then_some(Value::Number(number))
+            (min..=max).contains(&number).then_some(Value::Number(number))
         }
         (Shape::Flag, Scalar::Flag(flag)) => Some(Value::Flag(*flag)),
         (Shape::Flag, Scalar::Whole(bit @ 0..=1)) => Some(Value::Flag(*bit == 1)),
         (Shape::Flag, _) => return Err(wrong_type(name, value, "true or false")),
         (Shape::Choice(words), Scalar::Text(sent)) => {
-            let place = words
-                .iter()
-                .position(|word| word.eq_ignore_ascii_case(sent));
-            place
-                .and_then(|place| u8::try_from(place).ok())
-                .map(Value::Choice)
+            let place = words.iter().position(|word| word.eq_ignore_ascii_case(sent));
+            place.and_then(|place| u8::try_from(place).ok()).map(Value::Choice)
         }
         (Shape::Text { .. }, Scalar::Text(text)) if text.is_empty() => return Ok(None),
         (Shape::Text { max_bytes }, Scalar::Text(text)) => {
@@ -247,9 +207,7 @@ fn measured(name: &str, measure: Measure, value: &Scalar) -> Result<Option<Value
             return Err(wrong_type(name, value, "a text"));
         }
     };
-    believable
-        .map(Some)
-        .ok_or_else(|| out_of_range(name, measure, value))
+    believable.map(Some).ok_or_else(|| out_of_range(name, measure, value))
 }
 
 fn out_of_range(name: &str, measure: Measure, value: &Scalar) -> Problem {
@@ -260,15 +218,8 @@ fn out_of_range(name: &str, measure: Measure, value: &Scalar) -> Problem {
         Shape::Flag => "neither true nor false".into(),
     };
     // What a device calls otherwise was converted: say to what.
-    let unit = if name == measure.name() {
-        String::new()
-    } else {
-        format!("{} ", measure.name())
-    };
-    Problem::new(
-        Reason::OutOfRange,
-        format!("{name}: {unit}{value} is {range}"),
-    )
+    let unit = if name == measure.name() { String::new() } else { format!("{} ", measure.name()) };
+    Problem::new(Reason::OutOfRange, format!("{name}: {unit}{value} is {range}"))
 }
 
 fn fix(

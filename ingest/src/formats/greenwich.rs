@@ -23,27 +23,13 @@ pub(super) fn read(line: &str) -> Result<Draft, Problem> {
     draft.put_as("LON", Field::Lon, &Scalar::Number(whole("LON", lon)? / 1e6));
     let altitude = Scalar::Number(whole("ALT", alt)? * 10.0);
     draft.put_as("ALT", Field::Measure(Measure::AltitudeM), &altitude);
-    put_known(
-        &mut draft,
-        "COG",
-        Measure::CourseDeg,
-        &Scalar::Number(whole("COG", cog)?),
-        10.0,
-    );
-    put_known(
-        &mut draft,
-        "VEL",
-        Measure::SpeedMps,
-        &Scalar::Number(whole("VEL", vel)?),
-        1.0 / 3.6,
-    );
+    put_known(&mut draft, "COG", Measure::CourseDeg, &Scalar::Number(whole("COG", cog)?), 10.0);
+    put_known(&mut draft, "VEL", Measure::SpeedMps, &Scalar::Number(whole("VEL", vel)?), 1.0 / 3.6);
     Ok(draft)
 }
 
 fn whole(name: &str, text: &str) -> Result<f64, Problem> {
-    text.parse::<i64>()
-        .map(|number| number as f64)
-        .map_err(|_| not_a_number(name))
+    text.parse::<i64>().map(|number| number as f64).map_err(|_| not_a_number(name))
 }
 
 fn not_a_number(name: &str) -> Problem {

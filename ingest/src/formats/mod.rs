@@ -97,18 +97,9 @@ fn decoded(
                 .map_err(|problem| rejected(problem, if one { payload.clone() } else { raw(at) }))
         })
         .collect();
-    Decoded {
-        device,
-        kind,
-        readings,
-        unknown_names,
-    }
+    Decoded { device, kind, readings, unknown_names }
 }
 
 fn rejected(problem: Problem, raw: Bytes) -> Rejected {
-    Rejected {
-        reason: problem.reason,
-        detail: problem.detail,
-        raw,
-    }
+    Rejected { reason: problem.reason, detail: problem.detail, raw }
 }

@@ -38,10 +38,7 @@ pub(super) fn split(payload: &Bytes) -> Vec<Bytes> {
     let parts = match encoding(payload) {
         Ok(Encoding::Json) => serde_json::from_slice::<Vec<&RawValue>>(payload)
             .map(|parts| {
-                parts
-                    .iter()
-                    .map(|part| payload.slice_ref(part.get().as_bytes()))
-                    .collect()
+                parts.iter().map(|part| payload.slice_ref(part.get().as_bytes())).collect()
             })
             .ok(),
         Ok(Encoding::Cbor { start }) => cbor_items(payload, start, |at| {
@@ -56,11 +53,7 @@ pub(super) fn split(payload: &Bytes) -> Vec<Bytes> {
 
 /// JSON texts and CBOR maps and arrays share no first byte.
 fn encoding(payload: &[u8]) -> Result<Encoding, Problem> {
-    let start = if payload.starts_with(CBOR_MARK) {
-        CBOR_MARK.len()
-    } else {
-        0
-    };
+    let start = if payload.starts_with(CBOR_MARK) { CBOR_MARK.len() } else { 0 };
     let detail = match payload.get(start) {
         Some(b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n') if start == 0 => {
             return Ok(Encoding::Json);
@@ -121,11 +114,7 @@ fn cbor_items<T>(
         items.push(item);
         at = end;
     }
-    if at == payload.len() {
-        Ok(items)
-    } else {
-        Err(format!("CBOR goes on after byte {at}"))
-    }
+    if at == payload.len() { Ok(items) } else { Err(format!("CBOR goes on after byte {at}")) }
 }
 
 /// A reading, or its problem where the bytes are CBOR but no reading.
@@ -148,12 +137,8 @@ fn cbor_array(payload: &[u8], start: usize) -> Result<(Option<u64>, usize), Stri
         0x9f => return Ok((None, start + 1)),
         _ => return Ok((Some(1), start)),
     };
-    let length = payload
-        .get(start + 1..start + 1 + width)
-        .ok_or("CBOR ends too early")?;
-    let count = length
-        .iter()
-        .fold(0, |count, byte| count << 8 | u64::from(*byte));
+    let length = payload.get(start + 1..start + 1 + width).ok_or("CBOR ends too early")?;
+    let count = length.iter().fold(0, |count, byte| count << 8 | u64::from(*byte));
     Ok((Some(count), start + 1 + width))
 }
 

@@ -93,28 +93,15 @@ impl Message<'_> {
 
     fn location(&self) -> Result<Draft, Problem> {
         if self.lat == Scalar::Null || self.lon == Scalar::Null {
-            return Err(Problem::new(
-                Reason::NoValidFix,
-                "a location without lat and lon",
-            ));
+            return Err(Problem::new(Reason::NoValidFix, "a location without lat and lon"));
         }
         let mut draft = self.fix();
-        draft.put_as(
-            "alt",
-            Field::Measure(Measure::AltitudeM),
-            &number(&self.alt),
-        );
+        draft.put_as("alt", Field::Measure(Measure::AltitudeM), &number(&self.alt));
         put_known(&mut draft, "vel", Measure::SpeedMps, &self.vel, KMH_TO_MPS);
         put_known(&mut draft, "cog", Measure::CourseDeg, &self.cog, 1.0);
         put_known(&mut draft, "batt", Measure::BatteryPct, &self.batt, 1.0);
         put_known(&mut draft, "p", Measure::PressurePa, &self.p, KPA_TO_PA);
-        put_known(
-            &mut draft,
-            "odometer",
-            Measure::OdometerM,
-            &self.odometer,
-            KM_TO_M,
-        );
+        put_known(&mut draft, "odometer", Measure::OdometerM, &self.odometer, KM_TO_M);
         put_known(&mut draft, "flvl", Measure::FuelPct, &self.flvl, 1.0);
         draft.put_as("ign", Field::Measure(Measure::Ignition), &self.ign);
         if let Some(activity) = self.motionactivities.and_then(activity) {
@@ -128,10 +115,7 @@ impl Message<'_> {
     fn transition(&self) -> Result<Draft, Problem> {
         let mut draft = self.fix();
         if self.event == Scalar::Null {
-            return Err(Problem::new(
-                Reason::NothingMeasured,
-                "a transition without event",
-            ));
+            return Err(Problem::new(Reason::NothingMeasured, "a transition without event"));
         }
         draft.put_as("event", Field::Measure(Measure::RegionEvent), &self.event);
         let (name, region) = match &self.desc {
@@ -147,10 +131,7 @@ impl Message<'_> {
     /// The count covers `from` to `to`. An end that lies after the report (the end of today) has
     /// not happened yet, so such a count ends with the report.
     fn steps(&self) -> Option<Draft> {
-        if number(&self.steps)
-            .number()
-            .is_some_and(|steps| steps < 0.0)
-        {
+        if number(&self.steps).number().is_some_and(|steps| steps < 0.0) {
             return None;
         }
         let at = |value| time::parse("", value).ok();
@@ -160,11 +141,7 @@ impl Message<'_> {
         };
         let mut draft = Draft::default();
         draft.put_as(name, Field::Time, until);
-        draft.put_as(
-            "steps",
-            Field::Measure(Measure::Steps),
-            &number(&self.steps),
-        );
+        draft.put_as("steps", Field::Measure(Measure::Steps), &number(&self.steps));
         if let (Some(from), Some(until)) = (at(&self.from), at(until)) {
             let seconds = Scalar::Number(until.saturating_sub(from) as f64 / 1e3);
             draft.put_as("from", Field::Measure(Measure::StepsPeriodS), &seconds);

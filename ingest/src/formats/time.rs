@@ -37,10 +37,7 @@ pub(super) fn parse(name: &str, value: &Scalar) -> Result<i64, Problem> {
 fn from_text(text: &str) -> Option<i64> {
     // A calendar time is the common case, and has its first '-' after the year.
     if text.as_bytes().get(4) == Some(&b'-') {
-        return text
-            .parse::<jiff::Timestamp>()
-            .ok()
-            .map(|time| time.as_millisecond());
+        return text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond());
     }
     match text.parse() {
         Ok(whole) => Some(from_whole(whole)),
@@ -50,19 +47,11 @@ fn from_text(text: &str) -> Option<i64> {
 
 fn from_whole(whole: u64) -> i64 {
     let whole = i64::try_from(whole).unwrap_or(i64::MAX);
-    if (whole as f64) < SECONDS_BELOW {
-        whole * 1000
-    } else {
-        whole
-    }
+    if (whole as f64) < SECONDS_BELOW { whole * 1000 } else { whole }
 }
 
 fn from_number(number: f64) -> Option<i64> {
-    let ms = if number < SECONDS_BELOW {
-        number * 1e3
-    } else {
-        number
-    };
+    let ms = if number < SECONDS_BELOW { number * 1e3 } else { number };
     number.is_finite().then_some(ms.round() as i64)
 }
 
@@ -80,10 +69,7 @@ pub(super) fn plausible(time_ms: i64, now_ms: i64) -> Result<(), Problem> {
     } else {
         return Ok(());
     };
-    Err(Problem::new(
-        reason,
-        format!("the time is {}, now is {}", shown(time_ms), shown(now_ms)),
-    ))
+    Err(Problem::new(reason, format!("the time is {}, now is {}", shown(time_ms), shown(now_ms))))
 }
 
 fn shown(ms: i64) -> String {
@@ -116,23 +102,13 @@ mod tests {
         check_time(Scalar::Text("1790000000".into()), Some(NOW));
         check_time(Scalar::Text("1790000000.5".into()), Some(NOW + 500));
         check_time(Scalar::Text("2026-09-21T14:13:20Z".into()), Some(NOW));
-        check_time(
-            Scalar::Text("2026-09-21T16:13:20.123+02:00".into()),
-            Some(NOW + 123),
-        );
+        check_time(Scalar::Text("2026-09-21T16:13:20.123+02:00".into()), Some(NOW + 123));
         check_time(Scalar::Whole(u64::MAX), Some(i64::MAX));
     }
 
     #[test]
     fn what_names_no_instant_is_no_time() {
-        for text in [
-            "",
-            "now",
-            "nan",
-            "2026-09-21T14:13:20",
-            "2026-09-21",
-            "14:13:20Z",
-        ] {
+        for text in ["", "now", "nan", "2026-09-21T14:13:20", "2026-09-21", "14:13:20Z"] {
             check_time(Scalar::Text(text.into()), None);
         }
         check_time(Scalar::Flag(true), None);
@@ -154,10 +130,7 @@ mod tests {
         let back = NOW - GPS_WEEKS_MS;
         assert_eq!(reason(back + MAX_AHEAD_MS), Some(Reason::GpsWeekRollover));
         assert_eq!(reason(back + MAX_AHEAD_MS + 1), None);
-        assert_eq!(
-            reason(back - ROLLOVER_WINDOW_MS),
-            Some(Reason::GpsWeekRollover)
-        );
+        assert_eq!(reason(back - ROLLOVER_WINDOW_MS), Some(Reason::GpsWeekRollover));
         assert_eq!(reason(back - ROLLOVER_WINDOW_MS - 1), None);
     }
 }

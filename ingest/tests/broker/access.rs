@@ -16,28 +16,13 @@ fn only_the_internal_sender_reaches_subscribers() {
     assert_eq!(insurer.subscribe("triggers/acme/#"), 1);
     let mut device = rig.connect(&hello(4, "device").login("car-1", "one"));
 
-    for (id, topic) in [
-        (1, "triggers/acme/travel/s"),
-        (2, "errors/car-1"),
-        (3, "triggers"),
-    ] {
+    for (id, topic) in [(1, "triggers/acme/travel/s"), (2, "errors/car-1"), (3, "triggers")] {
         device.publish(topic, b"forged", 1, id);
-        assert_eq!(
-            rig.arrivals.settle(),
-            (topic.into(), Some(Reason::NotOwnTopic))
-        );
-        assert_eq!(
-            device.expect(PUBACK).id(),
-            id,
-            "dealt with: counted and quarantined"
-        );
+        assert_eq!(rig.arrivals.settle(), (topic.into(), Some(Reason::NotOwnTopic)));
+        assert_eq!(device.expect(PUBACK).id(), id, "dealt with: counted and quarantined");
     }
-    rig.internal("sender")
-        .publish("triggers/acme/travel/s", b"real", 1, 1);
-    assert_eq!(
-        insurer.message(),
-        ("triggers/acme/travel/s".to_owned(), b"real".to_vec())
-    );
+    rig.internal("sender").publish("triggers/acme/travel/s", b"real", 1, 1);
+    assert_eq!(insurer.message(), ("triggers/acme/travel/s".to_owned(), b"real".to_vec()));
     assert!(rig.arrivals.none_waiting());
 }
 
@@ -62,10 +47,7 @@ fn a_device_speaks_for_itself_only() {
         device.publish(topic, payload, 1, 2);
         let arrival = rig.arrivals.next();
         let (held_against, rejected) = arrival.decoded.unwrap_err();
-        assert_eq!(
-            (held_against.as_deref(), rejected.reason),
-            (Some("car-1"), reason)
-        );
+        assert_eq!((held_against.as_deref(), rejected.reason), (Some("car-1"), reason));
         assert_eq!(rejected.raw, payload);
         arrival.acknowledge.send(()).unwrap();
         device.expect(PUBACK);
@@ -84,14 +66,7 @@ fn subscribers_see_their_own_only() {
     for (version, refused) in [(4, FAILURE), (5, NOT_AUTHORIZED)] {
         let mut insurer = rig.connect(&hello(version, "insurer").login("acme", "pssst"));
         let mut device = rig.connect(&hello(version, "device").login("car-1", "one"));
-        for filter in [
-            "#",
-            "+/acme/#",
-            "triggers/#",
-            "triggers/other/#",
-            "$share/g/#",
-            "$SYS/#",
-        ] {
+        for filter in ["#", "+/acme/#", "triggers/#", "triggers/other/#", "$share/g/#", "$SYS/#"] {
             assert_eq!(insurer.subscribe(filter), refused, "{filter}");
             assert_eq!(device.subscribe(filter), refused, "{filter}");
         }
@@ -112,22 +87,10 @@ fn without_a_token_nobody_connects() {
     let refusal = |hello| Wire::try_connect(rig.addr, &hello).err().expect("refused");
     for (version, bad_login) in [(4, 4), (5, 0x86)] {
         assert_eq!(refusal(hello(version, "a")), Some(bad_login));
-        assert_eq!(
-            refusal(hello(version, "a").login("car-1", "two")),
-            Some(bad_login)
-        );
-        assert_eq!(
-            refusal(hello(version, "a").login("car-1", "")),
-            Some(bad_login)
-        );
-        assert_eq!(
-            refusal(hello(version, "a").login("car-9", "one")),
-            Some(bad_login)
-        );
-        assert_eq!(
-            refusal(hello(version, "a").login("$datanaut", "one")),
-            Some(bad_login)
-        );
+        assert_eq!(refusal(hello(version, "a").login("car-1", "two")), Some(bad_login));
+        assert_eq!(refusal(hello(version, "a").login("car-1", "")), Some(bad_login));
+        assert_eq!(refusal(hello(version, "a").login("car-9", "one")), Some(bad_login));
+        assert_eq!(refusal(hello(version, "a").login("$datanaut", "one")), Some(bad_login));
     }
     assert_eq!(rig.broker.connected(), 0);
 }
@@ -138,23 +101,13 @@ fn the_demo_sees_every_trigger_without_a_login() {
     let mut subscribed = rig.broker.subscribed();
     let mut viewer = rig.connect(&hello(4, "viewer"));
     assert_eq!(viewer.subscribe("triggers/#"), 1);
-    assert_eq!(
-        viewer.subscribe("telemetry/#"),
-        FAILURE,
-        "better than a silence"
-    );
+    assert_eq!(viewer.subscribe("telemetry/#"), FAILURE, "better than a silence");
     let mut heard = Vec::new();
     eventually("the subscription is reported", || {
-        heard.extend(
-            subscribed
-                .try_recv()
-                .into_iter()
-                .flat_map(|news| news.filters),
-        );
+        heard.extend(subscribed.try_recv().into_iter().flat_map(|news| news.filters));
         heard == ["triggers/#".into()]
     });
-    rig.internal("sender")
-        .publish("triggers/acme/travel/s", b"real", 1, 1);
+    rig.internal("sender").publish("triggers/acme/travel/s", b"real", 1, 1);
     assert_eq!(viewer.message().0, "triggers/acme/travel/s");
 
     let mut device = rig.connect(&hello(4, "device"));
@@ -166,37 +119,22 @@ fn the_demo_sees_every_trigger_without_a_login() {
 
 #[test]
 fn the_demo_is_not_for_the_network() {
-    let open = BrokerOptions {
-        listen: "0.0.0.0:0".parse().unwrap(),
-        ..demo()
-    };
+    let open = BrokerOptions { listen: "0.0.0.0:0".parse().unwrap(), ..demo() };
     let error = Rig::try_start(&open).err().expect("refused");
     assert!(matches!(error, BrokerError::AnonymousBeyondLoopback { .. }));
-    assert!(
-        error.to_string().contains("give every device a token"),
-        "{error}"
-    );
-    Rig::start(&BrokerOptions {
-        listen: open.listen,
-        ..public()
-    });
+    assert!(error.to_string().contains("give every device a token"), "{error}");
+    Rig::start(&BrokerOptions { listen: open.listen, ..public() });
 }
 
 #[test]
 fn a_taken_port_says_what_to_do_or_is_stepped_over() {
     let first = Rig::start(&demo());
-    let taken = BrokerOptions {
-        listen: first.addr,
-        ..demo()
-    };
+    let taken = BrokerOptions { listen: first.addr, ..demo() };
     let error = Rig::try_start(&taken).err().expect("refused");
     assert!(matches!(error, BrokerError::PortTaken { addr } if addr == first.addr));
     assert!(error.to_string().contains("--port auto"), "{error}");
 
-    let next = Rig::start(&BrokerOptions {
-        port_auto: true,
-        ..taken
-    });
+    let next = Rig::start(&BrokerOptions { port_auto: true, ..taken });
     assert!(next.addr.port() > first.addr.port());
     next.connect(&hello(4, "device"));
 }
@@ -208,10 +146,7 @@ fn nobody_is_put_off_the_line_by_another_under_the_same_client_id() {
         let mut insurer = rig.connect(&hello(version, "office").login("acme", "pssst"));
         eventually("it is known", || rig.broker.connected() == 1);
         let intruder = hello(version, "office").login("car-1", "one");
-        assert_eq!(
-            Wire::try_connect(rig.addr, &intruder).err(),
-            Some(Some(refused))
-        );
+        assert_eq!(Wire::try_connect(rig.addr, &intruder).err(), Some(Some(refused)));
         insurer.ping();
         insurer.expect(PINGRESP);
 

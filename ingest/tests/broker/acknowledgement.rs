@@ -10,10 +10,7 @@ fn the_puback_waits_for_the_commit_and_nobody_else_does() {
         let mut waiting = rig.connect(&hello(version, "waiting"));
         waiting.publish("telemetry/car/a", b"1", 1, 77);
         let held = rig.arrivals.next();
-        assert_eq!(
-            (&*held.topic, &*held.payload),
-            ("telemetry/car/a", &b"1"[..])
-        );
+        assert_eq!((&*held.topic, &*held.payload), ("telemetry/car/a", &b"1"[..]));
 
         // A whole exchange of another client: the broker had time to answer the first.
         let mut other = rig.connect(&hello(version, "other"));
@@ -35,10 +32,7 @@ fn what_has_no_outcome_costs_the_connection_and_gets_no_puback() {
             let mut device = rig.connect(&hello(version, "device"));
             device.publish("telemetry/car/a", b"1", qos, 9);
             drop(rig.arrivals.next());
-            assert!(
-                device.read().is_none(),
-                "no answer but the end of the connection"
-            );
+            assert!(device.read().is_none(), "no answer but the end of the connection");
 
             let mut again = rig.connect(&hello(version, "device"));
             again.publish_flagged("telemetry/car/a", b"1", 0x0A, 9);
@@ -97,10 +91,7 @@ fn qos_0_is_held_back_in_the_senders_socket() {
     let mut other = rig.connect(&hello(4, "other"));
     other.publish("telemetry/car/b", b"y", 0, 0);
     let second = rig.arrivals.next();
-    assert_eq!(
-        &*second.topic, "telemetry/car/b",
-        "one of each connection is under way"
-    );
+    assert_eq!(&*second.topic, "telemetry/car/b", "one of each connection is under way");
     first.acknowledge.send(()).unwrap();
     second.acknowledge.send(()).unwrap();
     for _ in 1..100 {

@@ -14,14 +14,7 @@ fn start() -> (Broker, mpsc::Receiver<Arrival>, u16, Login) {
     let (sender, arrivals) = mpsc::channel(64);
     let decode = |_: &str, raw: &bytes::Bytes, _| {
         let (reason, detail) = (ingest::Reason::UnknownTopic, String::new());
-        Err((
-            None,
-            ingest::Rejected {
-                reason,
-                detail,
-                raw: raw.clone(),
-            },
-        ))
+        Err((None, ingest::Rejected { reason, detail, raw: raw.clone() }))
     };
     let broker = Broker::start(&demo(), decode, Clock::system(), sender).unwrap();
     let (port, login) = (broker.local_addr().port(), broker.internal_login().clone());
@@ -31,9 +24,7 @@ fn start() -> (Broker, mpsc::Receiver<Arrival>, u16, Login) {
 async fn acknowledge_next(arrivals: &mut mpsc::Receiver<Arrival>) -> Arrival {
     let mut arrival = timeout(DEADLINE, arrivals.recv()).await.unwrap().unwrap();
     let (unused, _) = tokio::sync::oneshot::channel();
-    std::mem::replace(&mut arrival.acknowledge, unused)
-        .send(())
-        .unwrap();
+    std::mem::replace(&mut arrival.acknowledge, unused).send(()).unwrap();
     arrival
 }
 
@@ -43,32 +34,18 @@ async fn version_3_1_1_publishes_and_subscribes() {
     let (_broker, mut arrivals, port, login) = start();
     let (device, mut device_events) =
         AsyncClient::new(MqttOptions::new("device", "127.0.0.1", port), 8);
-    device
-        .publish("telemetry/car/a", QoS::AtLeastOnce, false, "{}")
-        .await
-        .unwrap();
+    device.publish("telemetry/car/a", QoS::AtLeastOnce, false, "{}").await.unwrap();
     let acknowledged = async {
-        while !matches!(
-            device_events.poll().await.unwrap(),
-            Event::Incoming(Packet::PubAck(_))
-        ) {}
+        while !matches!(device_events.poll().await.unwrap(), Event::Incoming(Packet::PubAck(_))) {}
     };
     let ((), arrival) = tokio::join!(acknowledged, acknowledge_next(&mut arrivals));
     assert_eq!(&*arrival.payload, b"{}");
 
     let mut options = MqttOptions::new("sender", "127.0.0.1", port);
-    options
-        .set_credentials(login.username, login.password)
-        .set_keep_alive(Duration::from_secs(5));
+    options.set_credentials(login.username, login.password).set_keep_alive(Duration::from_secs(5));
     let (sender, mut events) = AsyncClient::new(options, 8);
-    sender
-        .subscribe("triggers/#", QoS::AtLeastOnce)
-        .await
-        .unwrap();
-    sender
-        .publish("triggers/acme/travel/s", QoS::AtLeastOnce, false, "go")
-        .await
-        .unwrap();
+    sender.subscribe("triggers/#", QoS::AtLeastOnce).await.unwrap();
+    sender.publish("triggers/acme/travel/s", QoS::AtLeastOnce, false, "go").await.unwrap();
     let received = timeout(DEADLINE, async {
         loop {
             if let Event::Incoming(Packet::Publish(publish)) = events.poll().await.unwrap() {
@@ -87,15 +64,9 @@ async fn version_5_publishes_and_subscribes() {
     let (_broker, mut arrivals, port, login) = start();
     let (device, mut device_events) =
         AsyncClient::new(MqttOptions::new("device", "127.0.0.1", port), 8);
-    device
-        .publish("telemetry/car/a", QoS::ExactlyOnce, false, "{}")
-        .await
-        .unwrap();
+    device.publish("telemetry/car/a", QoS::ExactlyOnce, false, "{}").await.unwrap();
     let acknowledged = async {
-        while !matches!(
-            device_events.poll().await.unwrap(),
-            Event::Incoming(Packet::PubComp(_))
-        ) {}
+        while !matches!(device_events.poll().await.unwrap(), Event::Incoming(Packet::PubComp(_))) {}
     };
     let ((), arrival) = tokio::join!(acknowledged, acknowledge_next(&mut arrivals));
     assert_eq!(&*arrival.payload, b"{}");
@@ -103,14 +74,8 @@ async fn version_5_publishes_and_subscribes() {
     let mut options = MqttOptions::new("sender", "127.0.0.1", port);
     options.set_credentials(login.username, login.password);
     let (sender, mut events) = AsyncClient::new(options, 8);
-    sender
-        .subscribe("triggers/#", QoS::AtLeastOnce)
-        .await
-        .unwrap();
-    sender
-        .publish("triggers/acme/travel/s", QoS::AtLeastOnce, false, "go")
-        .await
-        .unwrap();
+    sender.subscribe("triggers/#", QoS::AtLeastOnce).await.unwrap();
+    sender.publish("triggers/acme/travel/s", QoS::AtLeastOnce, false, "go").await.unwrap();
     let received = timeout(DEADLINE, async {
         loop {
             if let Event::Incoming(Packet::Publish(publish)) = events.poll().await.unwrap() {
@@ -125,10 +90,7 @@ async fn version_5_publishes_and_subscribes() {
 fn a_subscriber_that_was_away_gets_what_it_missed() {
     let rig = Rig::start(&demo());
     for version in [4, 5] {
-        let lasting = Hello {
-            clean: false,
-            ..hello(version, "insurer")
-        };
+        let lasting = Hello { clean: false, ..hello(version, "insurer") };
         let mut subscriber = rig.connect(&lasting);
         assert_eq!(subscriber.subscribe("triggers/#"), 1);
         subscriber.disconnect();

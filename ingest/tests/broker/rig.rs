@@ -25,29 +25,20 @@ pub struct Arrivals {
 impl Arrivals {
     pub fn channel() -> (mpsc::Sender<Arrival>, Self) {
         let (sender, queue) = mpsc::channel(64);
-        let waiting = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
+        let waiting = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         (sender, Self { queue, waiting })
     }
 
     pub fn next(&mut self) -> Arrival {
         let next = async { tokio::time::timeout(DEADLINE, self.queue.recv()).await };
-        self.waiting
-            .block_on(next)
-            .expect("an arrival in time")
-            .expect("a running broker")
+        self.waiting.block_on(next).expect("an arrival in time").expect("a running broker")
     }
 
     /// Acknowledges the next one and gives its topic and reason, if it was rejected.
     pub fn settle(&mut self) -> (Arc<str>, Option<Reason>) {
         let arrival = self.next();
         let reason = arrival.decoded.err().map(|(_, rejected)| rejected.reason);
-        arrival
-            .acknowledge
-            .send(())
-            .expect("somebody waits for the acknowledgement");
+        arrival.acknowledge.send(()).expect("somebody waits for the acknowledgement");
         (arrival.topic, reason)
     }
 
@@ -72,16 +63,9 @@ pub fn public() -> BrokerOptions {
     credentials.replace([
         (Account::Device("car-1".into()), Some(TokenHash::of(b"one"))),
         (Account::Device("car-2".into()), Some(TokenHash::of(b"two"))),
-        (
-            Account::Insurer("acme".into()),
-            Some(TokenHash::of(b"pssst")),
-        ),
+        (Account::Insurer("acme".into()), Some(TokenHash::of(b"pssst"))),
     ]);
-    BrokerOptions {
-        anonymous: false,
-        credentials,
-        ..demo()
-    }
+    BrokerOptions { anonymous: false, credentials, ..demo() }
 }
 
 impl Rig {
@@ -93,11 +77,7 @@ impl Rig {
         let (sender, arrivals) = Arrivals::channel();
         let broker = Broker::start(options, decode, Clock::system(), sender)?;
         let addr = broker.local_addr();
-        Ok(Self {
-            broker,
-            addr,
-            arrivals,
-        })
+        Ok(Self { broker, addr, arrivals })
     }
 
     pub fn connect(&self, hello: &Hello) -> Wire {
@@ -117,11 +97,7 @@ fn decode(
     _now_ms: i64,
 ) -> Result<Decoded, (Option<Arc<str>>, Rejected)> {
     let levels: Vec<&str> = topic.split('/').collect();
-    let rejected = |reason| Rejected {
-        reason,
-        detail: String::new(),
-        raw: payload.clone(),
-    };
+    let rejected = |reason| Rejected { reason, detail: String::new(), raw: payload.clone() };
     match levels.as_slice() {
         ["telemetry", _, device] if payload.len() > 64 * 1_024 => {
             Err((Some((*device).into()), rejected(Reason::TooLarge)))

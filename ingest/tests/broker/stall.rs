@@ -22,24 +22,13 @@ fn a_stalled_journal_drops_all_connections_and_starts_again_on_the_same_port() {
 
     let started = Instant::now();
     rig.broker.drop_connections();
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     for device in &mut devices {
         assert!(device.read().is_none(), "no PUBACK");
     }
-    assert!(
-        blocked
-            .into_iter()
-            .all(|arrival| arrival.acknowledge.send(()).is_err())
-    );
+    assert!(blocked.into_iter().all(|arrival| arrival.acknowledge.send(()).is_err()));
 
-    let mut again = Rig::start(&BrokerOptions {
-        listen: rig.addr,
-        ..demo()
-    });
+    let mut again = Rig::start(&BrokerOptions { listen: rig.addr, ..demo() });
     assert_eq!(again.addr, rig.addr);
     let mut device = again.connect(&hello(4, "device"));
     device.publish_flagged("telemetry/car/a", b"1", 0x0A, 1);
@@ -69,9 +58,7 @@ fn an_orderly_stop_lets_a_commit_under_way_finish() {
     let arrival = rig.arrivals.next();
     let broker = rig.broker;
     let stopping = std::thread::spawn(|| {
-        tokio::runtime::Runtime::new()
-            .unwrap()
-            .block_on(broker.stop());
+        tokio::runtime::Runtime::new().unwrap().block_on(broker.stop());
     });
     eventually("nobody is let in", || TcpStream::connect(rig.addr).is_err());
     arrival.acknowledge.send(()).unwrap();

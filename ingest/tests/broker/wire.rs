@@ -36,14 +36,7 @@ pub struct Will {
 }
 
 pub fn hello(version: u8, client_id: &'static str) -> Hello {
-    Hello {
-        version,
-        client_id,
-        login: None,
-        clean: true,
-        keep_alive_s: 60,
-        will: None,
-    }
+    Hello { version, client_id, login: None, clean: true, keep_alive_s: 60, will: None }
 }
 
 impl Hello {
@@ -90,22 +83,11 @@ impl Wire {
         let stream = TcpStream::connect(addr).expect("the broker listens");
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut wire = Self {
-            stream,
-            version: hello.version,
-        };
+        let mut wire = Self { stream, version: hello.version };
         wire.send(0x10, &connect_body(hello));
         match wire.read() {
-            Some(Packet {
-                kind: CONNACK,
-                body,
-                ..
-            }) if body[1] == 0 => Ok(wire),
-            Some(Packet {
-                kind: CONNACK,
-                body,
-                ..
-            }) => Err(Some(body[1])),
+            Some(Packet { kind: CONNACK, body, .. }) if body[1] == 0 => Ok(wire),
+            Some(Packet { kind: CONNACK, body, .. }) => Err(Some(body[1])),
             Some(other) => panic!("expected a CONNACK, not {other:?}"),
             None => Err(None),
         }
@@ -161,9 +143,7 @@ impl Wire {
 
     /// Topic and payload of the next message, acknowledged.
     pub fn message(&mut self) -> (String, Vec<u8>) {
-        let Packet {
-            flags, mut body, ..
-        } = self.expect(PUBLISH);
+        let Packet { flags, mut body, .. } = self.expect(PUBLISH);
         let topic_end = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
         let topic = String::from_utf8(body[2..topic_end].to_vec()).unwrap();
         let mut rest = body.split_off(topic_end);
@@ -192,11 +172,7 @@ impl Wire {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).ok()?;
-        Some(Packet {
-            kind: first >> 4,
-            flags: first & 0x0F,
-            body,
-        })
+        Some(Packet { kind: first >> 4, flags: first & 0x0F, body })
     }
 
     fn byte(&mut self) -> Option<u8> {

@@ -10,10 +10,7 @@ fn row(name: &str) -> Vec<String> {
     let start = format!("| `{name}` |");
     let row = page.lines().find(|line| line.starts_with(&start));
     let row = row.unwrap_or_else(|| panic!("docs/formats.md has no row for {name}"));
-    row.trim_matches('|')
-        .split('|')
-        .map(|column| column.trim().to_owned())
-        .collect()
+    row.trim_matches('|').split('|').map(|column| column.trim().to_owned()).collect()
 }
 
 #[test]

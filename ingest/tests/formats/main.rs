@@ -1,10 +1,6 @@
 //! What devices send, literally, and what becomes of it.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod documentation;
 mod native;
@@ -45,17 +41,10 @@ fn rejected_line(rejected: &Rejected) -> String {
 
 /// Time, `#` sequence number, position with `±` accuracy, measures.
 fn reading_line(reading: &Reading) -> String {
-    let mut words = vec![
-        jiff::Timestamp::from_millisecond(reading.time_ms)
-            .unwrap()
-            .to_string(),
-    ];
+    let mut words = vec![jiff::Timestamp::from_millisecond(reading.time_ms).unwrap().to_string()];
     words.extend(reading.seq.map(|seq| format!("#{seq}")));
     words.extend(reading.fix.map(|fix| {
-        let accuracy = fix
-            .accuracy_m
-            .map(|metres| format!("±{metres}"))
-            .unwrap_or_default();
+        let accuracy = fix.accuracy_m.map(|metres| format!("±{metres}")).unwrap_or_default();
         format!("{},{}{accuracy}", fix.lat(), fix.lon())
     }));
     words.extend(

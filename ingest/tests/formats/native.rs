@@ -22,14 +22,9 @@ fn a_car_reports_position_and_measures() {
 
 #[test]
 fn the_topic_names_kind_and_device_and_strange_names_are_counted() {
-    let payload = Bytes::from(format!(
-        r#"[{{{TS},"steps":1,"x":{{"y":[1]}}}},{{{TS},"z":null}}]"#
-    ));
+    let payload = Bytes::from(format!(r#"[{{{TS},"steps":1,"x":{{"y":[1]}}}},{{{TS},"z":null}}]"#));
     let decoded = decode("telemetry/product/kettle", &payload, NOW).unwrap();
-    assert_eq!(
-        (&*decoded.device, decoded.kind),
-        ("kettle", DeviceKind::Product)
-    );
+    assert_eq!((&*decoded.device, decoded.kind), ("kettle", DeviceKind::Product));
     assert_eq!(decoded.unknown_names, 2);
 }
 
@@ -55,11 +50,7 @@ fn an_accuracy_of_zero_or_less_is_unknown() {
 
 #[test]
 fn minus_zero_is_zero() {
-    check(
-        CAR,
-        format!(r#"{{{TS},"ambient_c":-0.0}}"#),
-        &[&format!("{AT} ambient_c=0")],
-    );
+    check(CAR, format!(r#"{{{TS},"ambient_c":-0.0}}"#), &[&format!("{AT} ambient_c=0")]);
 }
 
 #[test]
@@ -68,20 +59,9 @@ fn a_bad_reading_spoils_only_itself_and_is_kept_as_sent() {
         r#"[{{{TS},"speed_mps":1}}, {{{TS}, "speed_mps":1e400}} ,7,{{{TS},"speed_mps":-1}}]"#
     ));
     let decoded = decode(CAR, &payload, NOW).unwrap();
-    let rejected: Vec<_> = decoded
-        .readings
-        .iter()
-        .filter_map(|one| one.as_ref().err())
-        .collect();
+    let rejected: Vec<_> = decoded.readings.iter().filter_map(|one| one.as_ref().err()).collect();
     let reasons: Vec<_> = rejected.iter().map(|rejected| rejected.reason).collect();
-    assert_eq!(
-        reasons,
-        [
-            Reason::NotDecodable,
-            Reason::NotDecodable,
-            Reason::OutOfRange
-        ]
-    );
+    assert_eq!(reasons, [Reason::NotDecodable, Reason::NotDecodable, Reason::OutOfRange]);
     assert_eq!(rejected[0].raw, format!(r#"{{{TS}, "speed_mps":1e400}}"#));
     assert_eq!(rejected[1].raw, "7");
     assert_eq!(rejected[2].raw, format!(r#"{{{TS},"speed_mps":-1}}"#));
@@ -96,11 +76,7 @@ fn cbor_says_the_same() {
     let line = format!("{AT} 50.5,6 speed_mps=1.5");
     check(CAR, map, &[&line]);
     check(CAR, [b"\xd9\xd9\xf7", map.as_slice()].concat(), &[&line]);
-    check(
-        CAR,
-        [b"\x82", map.as_slice(), map].concat(),
-        &[&line, &line],
-    );
+    check(CAR, [b"\x82", map.as_slice(), map].concat(), &[&line, &line]);
     check(CAR, [b"\x9f", map.as_slice(), b"\xff"].concat(), &[&line]);
     // {_ "ts": 0("2026-09-21T14:13:20Z"), "steps": 2(h'05'), "fault": undefined}
     check(
@@ -120,25 +96,15 @@ fn a_bad_cbor_reading_is_kept_as_sent() {
     let [Err(no_time), Err(no_text), Ok(_)] = decoded.readings.as_slice() else {
         panic!("{:?}", decoded.readings)
     };
-    assert_eq!(
-        (no_time.reason, &no_time.raw[..]),
-        (Reason::NoTime, &b"\xa1\x65steps\x01"[..])
-    );
-    assert_eq!(
-        (no_text.reason, &no_text.raw[..]),
-        (Reason::NotDecodable, &b"\xa1\x01\x02"[..])
-    );
+    assert_eq!((no_time.reason, &no_time.raw[..]), (Reason::NoTime, &b"\xa1\x65steps\x01"[..]));
+    assert_eq!((no_text.reason, &no_text.raw[..]), (Reason::NotDecodable, &b"\xa1\x01\x02"[..]));
 }
 
 /// Depth and lengths that a message only claims must cost neither stack nor memory.
 #[test]
 fn hostile_payloads_are_refused_cheaply() {
     let deep = |open: &[u8]| open.repeat(MAX_PAYLOAD / open.len());
-    let hidden = format!(
-        r#"{{{TS},"steps":1,"x":{}{}}}"#,
-        "[".repeat(30_000),
-        "]".repeat(30_000)
-    );
+    let hidden = format!(r#"{{{TS},"steps":1,"x":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
     check(CAR, hidden, &[&format!("{AT} steps=1")]);
     let claims: [&[u8]; 6] = [
         b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff\xa0",
@@ -148,19 +114,9 @@ fn hostile_payloads_are_refused_cheaply() {
         b"\x9c",
         b"\xa0\xa0",
     ];
-    let deep = [
-        deep(b"["),
-        deep(br#"{"a":"#),
-        deep(b"\x81"),
-        deep(b"\xa1\x61a"),
-        deep(b"\x9f"),
-    ];
+    let deep = [deep(b"["), deep(br#"{"a":"#), deep(b"\x81"), deep(b"\xa1\x61a"), deep(b"\x9f")];
     let tags = [b"\xa1\x62ts".as_slice(), &b"\xc1".repeat(60_000)].concat();
-    for payload in claims
-        .into_iter()
-        .chain(deep.iter().map(Vec::as_slice))
-        .chain([&tags[..]])
-    {
+    for payload in claims.into_iter().chain(deep.iter().map(Vec::as_slice)).chain([&tags[..]]) {
         let outcome = decode(CAR, &Bytes::copy_from_slice(payload), NOW);
         let (device, rejected) = outcome.expect_err("hostile");
         assert_eq!(rejected.reason, Reason::NotDecodable, "{}", rejected.detail);

@@ -19,23 +19,16 @@ fn a_phone_reports_its_location() {
             "SSID":"Home Wifi","vac":3,"cog":98,"acc":9,"tst":1709315162,"lat":52.226,"m":1,
             "inrids":["5f1d1b"],"inregions":["home"],"_http":true,"created_at":1709318940,
             "motionactivities":["stationary","automotive"]}"#,
-        &[
-            "2024-03-01T17:46:02Z 52.226,13.333±9 speed_mps=1.389 course_deg=98 altitude_m=36 \
-           battery_pct=94 activity=driving pressure_pa=100280",
-        ],
+        &["2024-03-01T17:46:02Z 52.226,13.333±9 speed_mps=1.389 course_deg=98 altitude_m=36 \
+           battery_pct=94 activity=driving pressure_pa=100280"],
     );
 }
 
 #[test]
 fn the_device_is_the_recorders_key_and_a_tracker() {
-    let payload = Bytes::from(format!(
-        r#"{{"_type":"location","lat":52.2,"lon":13.3,{TST}}}"#
-    ));
+    let payload = Bytes::from(format!(r#"{{"_type":"location","lat":52.2,"lon":13.3,{TST}}}"#));
     let decoded = decode(PHONE, &payload, NOW).unwrap();
-    assert_eq!(
-        (&*decoded.device, decoded.kind),
-        ("jane-iphone-12-pro", DeviceKind::Tracker)
-    );
+    assert_eq!((&*decoded.device, decoded.kind), ("jane-iphone-12-pro", DeviceKind::Tracker));
 }
 
 #[test]
@@ -78,9 +71,7 @@ fn a_queclink_tracker_knows_its_vehicle() {
             r#"{{"_type":"location","lat":52.2,"lon":13.3,{TST},"odometer":48211.537,"ign":true,
                 "flvl":61.5,"vin":"WVWZZZ","rpm":1800,"ubatt":4.1,"temp_c-01":21.5,"t":"h"}}"#
         ),
-        &[&format!(
-            "{AT} 52.2,13.3 odometer_m=48211537 ignition=true fuel_pct=61.5"
-        )],
+        &[&format!("{AT} 52.2,13.3 odometer_m=48211537 ignition=true fuel_pct=61.5")],
     );
 }
 
@@ -128,39 +119,20 @@ fn steps_are_counted_over_their_period() {
         r#"{"_type":"steps","tst":1790000000,"steps":8211,"from":1789948800,"to":1790035200}"#,
         &[&format!("{AT} steps=8211 steps_period_s=51200")],
     );
-    check(
-        topic,
-        r#"{"_type":"steps","tst":1790000000,"steps":-1,"from":1,"to":2}"#,
-        &[],
-    );
+    check(topic, r#"{"_type":"steps","tst":1790000000,"steps":-1,"from":1,"to":2}"#, &[]);
 }
 
 #[test]
 fn types_without_a_reading_are_no_error() {
     for (level, payload) in [
         ("", r#"{"_type":"lwt","tst":"1440363922"}"#),
-        (
-            "/info",
-            r#"{"_type":"card","name":"Jane","tid":"JA","face":"iVBORw0KGgo="}"#,
-        ),
-        (
-            "/waypoint",
-            r#"{"_type":"waypoint","desc":"Home","lat":52,"lon":13,"rad":50,"tst":1}"#,
-        ),
-        (
-            "/waypoints",
-            r#"{"_type":"waypoints","waypoints":[{"_type":"waypoint"}]}"#,
-        ),
+        ("/info", r#"{"_type":"card","name":"Jane","tid":"JA","face":"iVBORw0KGgo="}"#),
+        ("/waypoint", r#"{"_type":"waypoint","desc":"Home","lat":52,"lon":13,"rad":50,"tst":1}"#),
+        ("/waypoints", r#"{"_type":"waypoints","waypoints":[{"_type":"waypoint"}]}"#),
         ("/cmd", r#"{"_type":"cmd","action":"reportLocation"}"#),
-        (
-            "/dump",
-            r#"{"_type":"dump","configuration":{"_type":"configuration"}}"#,
-        ),
+        ("/dump", r#"{"_type":"dump","configuration":{"_type":"configuration"}}"#),
         ("/status", r#"{"_type":"status","iOS":{"version":"18"}}"#),
-        (
-            "/beacon",
-            r#"{"_type":"beacon","uuid":"CA27","major":1,"minor":2,"tst":1}"#,
-        ),
+        ("/beacon", r#"{"_type":"beacon","uuid":"CA27","major":1,"minor":2,"tst":1}"#),
         ("/new", r#"{"_type":"from a later version","tst":{}}"#),
     ] {
         check(&format!("{PHONE}{level}"), payload, &[]);
@@ -170,14 +142,8 @@ fn types_without_a_reading_are_no_error() {
 #[test]
 fn what_cannot_be_used_is_said() {
     for (payload, expected) in [
-        (
-            r#"{"_type":"encrypted","data":"aGVsbG8="}"#,
-            "all: encrypted: _type is encrypted",
-        ),
-        (
-            r#"{"lat":52,"lon":13,"tst":1}"#,
-            "all: not_decodable: _type is missing",
-        ),
+        (r#"{"_type":"encrypted","data":"aGVsbG8="}"#, "all: encrypted: _type is encrypted"),
+        (r#"{"lat":52,"lon":13,"tst":1}"#, "all: not_decodable: _type is missing"),
         (
             r#"{"_type":"location","batt":90,"tst":0}"#,
             "all: no_valid_fix: a location without lat and lon",
@@ -194,14 +160,8 @@ fn what_cannot_be_used_is_said() {
             r#"{"_type":"location","lat":52,"lat":53,"lon":13,"tst":1790000000}"#,
             "all: not_decodable: not OwnTracks: duplicate field `lat` at line 1 column 34",
         ),
-        (
-            "[]",
-            "all: not_decodable: neither a JSON object nor a line of 10 columns",
-        ),
-        (
-            "",
-            "all: not_decodable: neither a JSON object nor a line of 10 columns",
-        ),
+        ("[]", "all: not_decodable: neither a JSON object nor a line of 10 columns"),
+        ("", "all: not_decodable: neither a JSON object nor a line of 10 columns"),
     ] {
         check(PHONE, payload, &[expected]);
     }

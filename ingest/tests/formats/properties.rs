@@ -13,14 +13,14 @@ use super::{CAR, NOW, PHONE};
 fn value(measure: Measure) -> BoxedStrategy<Value> {
     match measure.shape() {
         // Minus zero is normalised, and cannot be equal here.
-        Shape::Number { min, max } => (min..=max)
-            .prop_map(|number| Value::Number(number + 0.0))
-            .boxed(),
+        Shape::Number { min, max } => {
+            (min..=max).prop_map(|number| Value::Number(number + 0.0)).boxed()
+        }
         Shape::Flag => any::<bool>().prop_map(Value::Flag).boxed(),
         Shape::Choice(words) => (0..words.len() as u8).prop_map(Value::Choice).boxed(),
-        Shape::Text { .. } => "[a-zé\"\\\\\n]{1,20}"
-            .prop_map(|text| Value::Text(text.into()))
-            .boxed(),
+        Shape::Text { .. } => {
+            "[a-zé\"\\\\\n]{1,20}".prop_map(|text| Value::Text(text.into())).boxed()
+        }
     }
 }
 
@@ -34,30 +34,15 @@ fn measures() -> impl Strategy<Value = Vec<(Measure, Value)>> {
 }
 
 fn reading() -> impl Strategy<Value = Reading> {
-    let place = (
-        -900_000_000..=900_000_000,
-        1..=1_800_000_000,
-        any::<bool>(),
-        0.1f32..5e3,
-    );
+    let place = (-900_000_000..=900_000_000, 1..=1_800_000_000, any::<bool>(), 0.1f32..5e3);
     let fix = place.prop_map(|(lat_e7, lon_e7, accurate, accuracy)| Fix {
         lat_e7,
         lon_e7,
         accuracy_m: accurate.then_some(accuracy),
     });
     let time = NOW - 10 * 365 * 86_400_000..NOW;
-    (
-        time,
-        any::<Option<u64>>(),
-        proptest::option::of(fix),
-        measures(),
-    )
-        .prop_map(|(time_ms, seq, fix, measures)| Reading {
-            time_ms,
-            seq,
-            fix,
-            measures,
-        })
+    (time, any::<Option<u64>>(), proptest::option::of(fix), measures())
+        .prop_map(|(time_ms, seq, fix, measures)| Reading { time_ms, seq, fix, measures })
 }
 
 fn written(reading: &Reading) -> serde_json::Value {
@@ -87,21 +72,13 @@ fn cbor(value: &serde_json::Value) -> Bytes {
 
 fn readings(payload: &Bytes) -> Vec<Reading> {
     let decoded = decode(CAR, payload, NOW).expect("is well formed");
-    decoded
-        .readings
-        .into_iter()
-        .map(|one| one.expect("is valid"))
-        .collect()
+    decoded.readings.into_iter().map(|one| one.expect("is valid")).collect()
 }
 
 /// Whatever the outcome, it accounts for the message and keeps the bytes of what was refused.
 fn check_any(payload: &Bytes) {
     let native = DeviceKind::ALL.map(|kind| format!("telemetry/{}/d", kind.name()));
-    for topic in native
-        .iter()
-        .map(String::as_str)
-        .chain([PHONE, "owntracks/a/b/event", "x"])
-    {
+    for topic in native.iter().map(String::as_str).chain([PHONE, "owntracks/a/b/event", "x"]) {
         match decode(topic, payload, NOW) {
             Ok(decoded) => {
                 for rejected in decoded.readings.iter().filter_map(|one| one.as_ref().err()) {

@@ -27,31 +27,19 @@ const CASES: &[(&str, &str)] = &[
         r#"{"ts":1790000000,"steps":1}{}"#,
         "all: not_decodable: not JSON: trailing characters at line 1 column 28",
     ),
-    (
-        r#"{"ts":1790000000,"steps":1,"steps":2}"#,
-        "not_decodable: steps was sent twice",
-    ),
-    (
-        r#"{"ts":1790000000,"ts":1790000000,"steps":1}"#,
-        "not_decodable: ts was sent twice",
-    ),
+    (r#"{"ts":1790000000,"steps":1,"steps":2}"#, "not_decodable: steps was sent twice"),
+    (r#"{"ts":1790000000,"ts":1790000000,"steps":1}"#, "not_decodable: ts was sent twice"),
     ("[]", "all: nothing_measured: the array is empty"),
     (
         r#"{"ts":1790000000,"speed":3}"#,
         "nothing_measured: no position, no measure, 1 unknown names",
     ),
-    (
-        r#"{"steps":1}"#,
-        "no_time: no time was sent (ts; OwnTracks: tst)",
-    ),
+    (r#"{"steps":1}"#, "no_time: no time was sent (ts; OwnTracks: tst)"),
     (
         r#"{"ts":"2026-09-21T14:13:20","steps":1}"#,
         "no_time: ts: \"2026-09-21T14:13:20\" is not a time",
     ),
-    (
-        r#"{"ts":[],"steps":1}"#,
-        "no_time: ts: an array, object or byte string is not a time",
-    ),
+    (r#"{"ts":[],"steps":1}"#, "no_time: ts: an array, object or byte string is not a time"),
     (
         r#"{"ts":1790000401,"steps":1}"#,
         "clock_ahead: the time is 2026-09-21T14:20:01Z, now is 2026-09-21T14:15:00Z",
@@ -68,50 +56,23 @@ const CASES: &[(&str, &str)] = &[
         r#"{"ts":1170684900,"steps":1}"#,
         "gps_week_rollover: the time is 2007-02-05T14:15:00Z, now is 2026-09-21T14:15:00Z",
     ),
-    (
-        r#"{"ts":1790000000,"speed_mps":400}"#,
-        "out_of_range: speed_mps: 400 is outside 0 to 340",
-    ),
+    (r#"{"ts":1790000000,"speed_mps":400}"#, "out_of_range: speed_mps: 400 is outside 0 to 340"),
     (
         r#"{"ts":1790000000,"tyre":"slick"}"#,
         "out_of_range: tyre: \"slick\" is none of summer, winter, all_season",
     ),
-    (
-        r#"{"ts":1790000000,"speed_mps":"3"}"#,
-        "wrong_type: speed_mps: \"3\" is not a number",
-    ),
-    (
-        r#"{"ts":1790000000,"ignition":"on"}"#,
-        "wrong_type: ignition: \"on\" is not true or false",
-    ),
-    (
-        r#"{"ts":1790000000,"ignition":2}"#,
-        "wrong_type: ignition: 2 is not true or false",
-    ),
-    (
-        r#"{"ts":1790000000,"tyre":1}"#,
-        "wrong_type: tyre: 1 is not a text",
-    ),
+    (r#"{"ts":1790000000,"speed_mps":"3"}"#, "wrong_type: speed_mps: \"3\" is not a number"),
+    (r#"{"ts":1790000000,"ignition":"on"}"#, "wrong_type: ignition: \"on\" is not true or false"),
+    (r#"{"ts":1790000000,"ignition":2}"#, "wrong_type: ignition: 2 is not true or false"),
+    (r#"{"ts":1790000000,"tyre":1}"#, "wrong_type: tyre: 1 is not a text"),
     (
         r#"{"ts":1790000000,"seq":-1,"steps":1}"#,
         "wrong_type: seq: -1.0 is not a whole number of 0 or more",
     ),
-    (
-        r#"{"ts":1790000000,"lat":"50","lon":6}"#,
-        "wrong_type: lat: \"50\" is not a number",
-    ),
-    (
-        r#"{"ts":1790000000,"lat":50,"steps":1}"#,
-        "no_valid_fix: lat was sent without lon",
-    ),
-    (
-        r#"{"ts":1790000000,"lon":6,"steps":1}"#,
-        "no_valid_fix: lon was sent without lat",
-    ),
-    (
-        r#"{"ts":1790000000,"lat":91,"lon":6}"#,
-        "no_valid_fix: lat 91, lon 6 is not on Earth",
-    ),
+    (r#"{"ts":1790000000,"lat":"50","lon":6}"#, "wrong_type: lat: \"50\" is not a number"),
+    (r#"{"ts":1790000000,"lat":50,"steps":1}"#, "no_valid_fix: lat was sent without lon"),
+    (r#"{"ts":1790000000,"lon":6,"steps":1}"#, "no_valid_fix: lon was sent without lat"),
+    (r#"{"ts":1790000000,"lat":91,"lon":6}"#, "no_valid_fix: lat 91, lon 6 is not on Earth"),
     (
         r#"{"ts":1790000000,"lat":0,"lon":-0.0,"steps":1}"#,
         "no_valid_fix: lat and lon are both 0; leave them out without a fix",
@@ -135,10 +96,7 @@ fn the_sender_is_told_what_is_wrong() {
     check(
         CAR,
         format!(r#"{{"ts":1790000000,"fault":"{}"}}"#, "x".repeat(65)),
-        &[&format!(
-            "out_of_range: fault: {:?}… is longer than 64 bytes",
-            "x".repeat(40)
-        )],
+        &[&format!("out_of_range: fault: {:?}… is longer than 64 bytes", "x".repeat(40))],
     );
     check(
         CAR,
@@ -151,16 +109,8 @@ fn the_sender_is_told_what_is_wrong() {
         b"\xa2\x62ts\x1a\x6a\xb1\x3b\x80\x69speed_mps\xf9\x7e\x00",
         &["not_decodable: speed_mps: NaN is no number"],
     );
-    check(
-        CAR,
-        vec![b' '; MAX_PAYLOAD + 1],
-        &["all: too_large: 65537 bytes, of at most 65536"],
-    );
-    check(
-        "telemetry/car",
-        "{}",
-        &["all: unknown_topic: no device publishes on this topic"],
-    );
+    check(CAR, vec![b' '; MAX_PAYLOAD + 1], &["all: too_large: 65537 bytes, of at most 65536"]);
+    check("telemetry/car", "{}", &["all: unknown_topic: no device publishes on this topic"]);
     check(
         "telemetry/bicycle/b-1",
         "{}",
@@ -175,16 +125,11 @@ fn the_sender_is_told_what_is_wrong() {
 
 #[test]
 fn every_reason_that_decoding_can_find_has_a_case() {
-    let found = CASES
-        .iter()
-        .map(|(payload, _)| (CAR, Bytes::from_static(payload.as_bytes())));
+    let found = CASES.iter().map(|(payload, _)| (CAR, Bytes::from_static(payload.as_bytes())));
     let more = [
         (CAR, Bytes::from(vec![0; MAX_PAYLOAD + 1])),
         ("x", Bytes::new()),
-        (
-            "owntracks/jane/phone",
-            Bytes::from_static(br#"{"_type":"encrypted","data":"QQ=="}"#),
-        ),
+        ("owntracks/jane/phone", Bytes::from_static(br#"{"_type":"encrypted","data":"QQ=="}"#)),
     ];
     let found: BTreeSet<Reason> = found
         .chain(more)
@@ -195,13 +140,7 @@ fn every_reason_that_decoding_can_find_has_a_case() {
         .map(|rejected| rejected.reason)
         .collect();
     let others = [Reason::UnknownDevice, Reason::NoOwner, Reason::NoConsent];
-    let missing: Vec<_> = Reason::ALL
-        .iter()
-        .filter(|reason| !found.contains(reason))
-        .copied()
-        .collect();
-    assert_eq!(
-        missing, others,
-        "those are decided where the registry is known"
-    );
+    let missing: Vec<_> =
+        Reason::ALL.iter().filter(|reason| !found.contains(reason)).copied().collect();
+    assert_eq!(missing, others, "those are decided where the registry is known");
 }

@@ -45,7 +45,7 @@ pub(crate) fn options(dir: &Path, clock: Clock, log_readings: u64) -> Options {
     Options {
         dir: dir.to_owned(),
         seed: RegistryFile::parse(REGISTRY).unwrap(),
-        world: World { atlas: Atlas::load().unwrap(), weather: Feed::Synthetic(Synthetic::new(1)) },
+        world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
         weather: "synthetic 1".to_owned(),
         rules: Rule::shipped().unwrap(),
         clock,
