@@ -1,0 +1,69 @@
+"""The tools work with any broker: here with Mosquitto."""
+
+import json
+import socket
+
+import pytest
+
+from datanaut import Process, acknowledged, free_port, load, replay, wait_for
+from journeys import legs, now_ms
+from peers import Listener
+from test_kill import stamped
+
+
+class Mosquitto:
+    """Mosquitto, with no limit on what waits for a subscriber."""
+
+    def __init__(self, folder):
+        self.mqtt = free_port()
+        self.broker = f"mqtt://127.0.0.1:{self.mqtt}"
+        self.config = folder / "mosquitto.conf"
+        self.config.write_text(
+            f"listener {self.mqtt} 127.0.0.1\nallow_anonymous true\nuser root\n"
+            "max_queued_messages 0\nset_tcp_nodelay true\n")
+
+    def start(self):
+        self.process = Process(["mosquitto", "-c", self.config])
+        wait_for("Mosquitto", self._answers)
+
+    def _answers(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.mqtt)) == 0
+
+
+@pytest.fixture
+def mosquitto(tmp_path):
+    mosquitto = Mosquitto(tmp_path)
+    mosquitto.start()
+    yield mosquitto
+    mosquitto.process.end()
+
+
+def test_a_replay_survives_a_restart_of_the_broker(mosquitto, tmp_path):
+    file = tmp_path / "journey.jsonl"
+    file.write_text("".join(json.dumps(stamped(reading)) + "\n" for reading in legs(4, now_ms())))
+    with replay(mosquitto, file, "car-01", "--speed", "500") as replaying:
+        with Listener(mosquitto, "telemetry/#") as before:
+            wait_for("the first messages", lambda: len(before.messages()) > 20)
+            mosquitto.process.end()
+            mosquitto.start()
+            # mosquitto_sub comes back by itself.
+            assert replaying.wait() == 0, replaying.said()
+    assert "acknowledged  160" in replaying.out.text()
+
+
+def test_what_load_says_was_acknowledged_was_published(mosquitto, tmp_path):
+    acked = tmp_path / "acked"
+    with Listener(mosquitto, "telemetry/car/+") as subscriber:
+        with load(mosquitto, acked, "--devices", 5, "--rate", 200, "--seconds", 3) as loading:
+            assert loading.wait() == 0, loading.said()
+        sent = acknowledged(acked)
+        assert len(sent) == 600 and len(set(sent)) == 600
+
+        def received():
+            return {
+                (topic.split("/")[-1], event["ts"], event["seq"])
+                for (topic, _), event in zip(subscriber.messages(), subscriber.events())
+            }
+
+        wait_for("all of it", lambda: received() == set(sent))
