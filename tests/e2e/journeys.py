@@ -88,5 +88,11 @@ def recorded_tracks():
     return truth
 
 
-def compact(value):
-    return json.dumps(value, separators=(",", ":"))
+def record(file, readings):
+    """Writes readings as JSON lines, with the times that `datanaut replay` moves."""
+    with open(file, "w") as lines:
+        for reading in readings:
+            moment = time.gmtime(reading["ts"] / 1000)
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)
+            lines.write(json.dumps({**reading, "ts": stamp}) + "\n")
+    return file

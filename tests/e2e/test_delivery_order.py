@@ -130,6 +130,21 @@ def happened(server, device):
     return sorted(shown, key=lambda event: event["happened_at"])
 
 
+def test_two_crossings_do_not_share_an_id(server):
+    """What was first found between two fixes turns out to be one of two crossings between them."""
+    end_ms = now_ms()
+    journey = legs(4, end_ms - 2 * HOUR_MS)
+    with Client(server) as car:
+        car.publish(TELEMETRY.format("car-01"), legs(1, end_ms))
+        for start in range(0, len(journey), 5):
+            car.publish(TELEMETRY.format("car-01"), journey[start : start + 5])
+    told = final(server.triggers())
+    assert [(event["from"], event["to"]) for event in happened(server, "car-01")] == CROSSINGS
+    happenings = sorted((message["data"]["happened_at"], crossing(message["data"])) for message in told)
+    assert [ways for _, ways in happenings] == CROSSINGS
+    assert len({message["id"] for message in told}) == len(CROSSINGS)
+
+
 def test_a_crossing_that_never_was_is_withdrawn_under_its_id(server):
     """Late fixes show that the phone had only seemed to be abroad."""
     end_ms = now_ms() - HOUR_MS

@@ -113,3 +113,20 @@ def test_what_is_acknowledged_is_on_disk(server):
         server.start()
     stored = server.readings("car-01", now_ms() - 600_000)
     assert [reading["seq"] for reading in stored] == list(range(8))
+
+
+def test_stopping_while_the_disk_is_full(small_disk):
+    """What was not acknowledged is its sender's still: nothing is worth waiting for."""
+    server, disk = small_disk
+    with Client(server) as car:
+        fill(f"{disk}/ballast")
+        number = 0
+        while server.ready()[0] == 200:
+            number += 1
+            assert number < 2000, "it could always write"
+            car.send(TELEMETRY.format("car-01"), [
+                {"ts": now_ms(), "seq": number * 50 + n, "fault": "x" * 60} for n in range(50)])
+            time.sleep(0.02)
+        asked = time.monotonic()
+        server.stop()
+        assert time.monotonic() - asked < 6

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 
 from datanaut import acknowledged, load, replay, wait_for
-from journeys import compact, final, legs, now_ms, ways
+from journeys import final, legs, now_ms, record, ways
 from peers import Client
 
 KILLS = 10
@@ -56,8 +56,7 @@ def test_ten_kills_in_the_middle_of_a_load(server, tmp_path, seed):
                        "--rate", "800", "--seconds", "40", "--drain", "60")
         try:
             for device, journey in journeys.items():
-                file = tmp_path / f"{device}.jsonl"
-                file.write_text("".join(f"{compact(stamped(reading))}\n" for reading in journey))
+                file = record(tmp_path / f"{device}.jsonl", journey)
                 # An hour in about 40 s.
                 replays.append(replay(server, file, device, "--speed", "90"))
             for number in range(KILLS):
@@ -85,9 +84,3 @@ def test_ten_kills_in_the_middle_of_a_load(server, tmp_path, seed):
         check_told(insurer.events(), crossings)
         assert Counter(ways(final(insurer.events()))) == {("NL", "DE"): 12, ("DE", "NL"): 12}
         assert insurer.drops > 0
-
-
-def stamped(reading):
-    """With the time as `datanaut replay` moves it."""
-    seconds = time.gmtime(reading["ts"] / 1000)
-    return {**reading, "ts": time.strftime("%Y-%m-%dT%H:%M:%SZ", seconds)}

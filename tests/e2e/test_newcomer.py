@@ -9,7 +9,7 @@ import time
 import pytest
 
 from browser import Page
-from datanaut import BINARIES, IN_CI, Process, wait_for
+from datanaut import BINARIES, IN_CI, Datanaut, Process, wait_for
 
 MQTT, HTTP = 1883, 8080
 
@@ -70,8 +70,6 @@ def test_the_page_shows_live_data(newcomer, tmp_path):
 
 
 def test_the_page_says_when_the_server_is_away(tmp_path):
-    from datanaut import Datanaut
-
     with Datanaut(tmp_path) as server, Page(f"http://127.0.0.1:{server.http}/", tmp_path) as page:
         link = "document.body.dataset.link"
         connected = wait_for("the stream", lambda: (now := page.evaluate(link)) != "connecting" and now)

@@ -1,14 +1,12 @@
 """The tools work with any broker: here with Mosquitto."""
 
-import json
 import socket
 
 import pytest
 
 from datanaut import Process, acknowledged, free_port, load, replay, wait_for
-from journeys import legs, now_ms
+from journeys import legs, now_ms, record
 from peers import Listener
-from test_kill import stamped
 
 
 class Mosquitto:
@@ -40,8 +38,7 @@ def mosquitto(tmp_path):
 
 
 def test_a_replay_survives_a_restart_of_the_broker(mosquitto, tmp_path):
-    file = tmp_path / "journey.jsonl"
-    file.write_text("".join(json.dumps(stamped(reading)) + "\n" for reading in legs(4, now_ms())))
+    file = record(tmp_path / "journey.jsonl", legs(4, now_ms()))
     with replay(mosquitto, file, "car-01", "--speed", "500") as replaying:
         with Listener(mosquitto, "telemetry/#") as before:
             wait_for("the first messages", lambda: len(before.messages()) > 20)

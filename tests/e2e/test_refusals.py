@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import time
 from dataclasses import dataclass
 
@@ -190,8 +191,6 @@ def test_both_versions_and_every_qos_are_counted_alike(server, version, qos):
 
 
 def test_garbage_on_the_port_hurts_nobody(server):
-    import socket
-
     for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 64, b"\x10\xff\xff\xff\xff\xff", b"\xf0" * 999):
         with socket.create_connection(("127.0.0.1", server.mqtt), 5) as connection:
             connection.sendall(garbage)

@@ -1,7 +1,17 @@
 """A track driven over a real border comes out as the crossings that are in it."""
 
 from datanaut import Datanaut, datanaut, load, replay, wait_for
-from journeys import by_subject, drive, final, legs, now_ms, recorded_tracks, shared, ways
+from journeys import (
+    by_subject,
+    drive,
+    final,
+    legs,
+    now_ms,
+    record,
+    recorded_tracks,
+    shared,
+    ways,
+)
 from peers import Client, Listener
 
 PHONE = """\
@@ -82,12 +92,7 @@ def test_recorded_phones(server):
 
 
 def test_json_lines(server, tmp_path):
-    import json
-
-    journey = legs(1, 1_750_000_000_000)
-    file = tmp_path / "journey.jsonl"
-    stamped = [dict(r, ts=f"2025-06-15T{r['ts'] // 3_600_000 % 24:02}:{r['ts'] // 60_000 % 60:02}:{r['ts'] // 1000 % 60:02}Z") for r in journey]
-    file.write_text("".join(json.dumps(reading) + "\n" for reading in stamped))
+    file = record(tmp_path / "journey.jsonl", legs(1, 1_750_000_000_000))
     with replay(server, file, "car-06", "--speed", "max") as replaying:
         assert replaying.wait() == 0, replaying.said()
     assert "acknowledged  40" in replaying.out.text()
