@@ -1,4 +1,4 @@
-//! The fleet that is shown to visitors: forty devices, and a border crossed every 10 to 20 s.
+//! The fleet that is shown to visitors: forty devices, and a border crossed every few seconds.
 
 use std::sync::Arc;
 
@@ -36,26 +36,26 @@ const fn shuttle(border: &'static str, forth: bool, start: Start) -> Shuttle {
 use Start::{Kept, Reaches};
 
 /// Chosen so that the road crosses the border at a right angle and leads deep into the country
-/// behind it. A round takes about 210 s, so twelve cars cross a border every 18 s.
+/// behind it. Each crosses about every 95 s, so twelve cars cross a border every 8 s.
 const SHUTTLES: [Shuttle; 12] = [
     shuttle("Venlo border", true, Kept),
     shuttle("Bentheim border", false, Kept),
     shuttle("Görlitz border", true, Reaches { after_s: 6.0 }),
-    shuttle("Walserberg border", false, Reaches { after_s: 20.0 }),
-    shuttle("Kehl border", true, Reaches { after_s: 34.0 }),
-    shuttle("Brenner border", true, Reaches { after_s: 48.0 }),
-    shuttle("Rozvadov border", true, Reaches { after_s: 62.0 }),
-    shuttle("Rekkem border", false, Reaches { after_s: 76.0 }),
-    shuttle("Goldene Bremm border", false, Reaches { after_s: 90.0 }),
-    shuttle("Padborg border", true, Reaches { after_s: 110.0 }),
-    shuttle("Hazeldonk border", true, Reaches { after_s: 126.0 }),
-    shuttle("Świecko border", false, Reaches { after_s: 142.0 }),
+    shuttle("Walserberg border", false, Reaches { after_s: 14.0 }),
+    shuttle("Kehl border", true, Reaches { after_s: 22.0 }),
+    shuttle("Brenner border", true, Reaches { after_s: 30.0 }),
+    shuttle("Rozvadov border", true, Reaches { after_s: 38.0 }),
+    shuttle("Rekkem border", false, Reaches { after_s: 46.0 }),
+    shuttle("Goldene Bremm border", false, Reaches { after_s: 54.0 }),
+    shuttle("Padborg border", true, Reaches { after_s: 62.0 }),
+    shuttle("Hazeldonk border", true, Reaches { after_s: 70.0 }),
+    shuttle("Świecko border", false, Reaches { after_s: 78.0 }),
 ];
 
 /// How far a car goes on each side of the border before it turns.
-const TURN_M: f64 = 3_600.0;
+const TURN_M: f64 = 1_600.0;
 /// The cars that kept their fixes are further past it already.
-const KEPT_TURN_M: f64 = 5_000.0;
+const KEPT_TURN_M: f64 = 4_400.0;
 const KEPT_US: i64 = 125 * SECOND_US;
 const KEPT_BEFORE_M: f64 = 1_200.0;
 
@@ -146,12 +146,11 @@ impl Shuttle {
                 (path, TURN_M - KEPT_BEFORE_M)
             }
             Reaches { after_s } => {
-                let path = network.across(border, TURN_M, TURN_M, self.forth);
-                let to_go_m = after_s * path.speed_mps(TURN_M / 2.0, 1.03, 2.0);
-                // Further than the stretch ahead of the border: it is past it, going to turn.
-                let along_m =
-                    if to_go_m <= TURN_M { TURN_M - to_go_m } else { 3.0 * TURN_M - to_go_m };
-                (path, along_m)
+                let near = network.across(border, TURN_M, TURN_M, self.forth);
+                let to_go_m = after_s * near.speed_mps(TURN_M / 2.0, 1.03, 2.0);
+                // Who has far to go turns as far ahead of the border, too.
+                let ahead_m = to_go_m.max(TURN_M);
+                (network.across(border, ahead_m, TURN_M, self.forth), ahead_m - to_go_m)
             }
         }
     }
