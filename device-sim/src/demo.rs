@@ -46,10 +46,10 @@ const SHUTTLES: [Shuttle; 12] = [
     shuttle("Brenner border", true, Reaches { after_s: 30.0 }),
     shuttle("Rozvadov border", true, Reaches { after_s: 38.0 }),
     shuttle("Rekkem border", false, Reaches { after_s: 46.0 }),
-    shuttle("Goldene Bremm border", false, Reaches { after_s: 56.0 }),
-    shuttle("Padborg border", true, Reaches { after_s: 66.0 }),
-    shuttle("Hazeldonk border", true, Reaches { after_s: 80.0 }),
-    shuttle("Świecko border", false, Reaches { after_s: 97.0 }),
+    shuttle("Goldene Bremm border", false, Reaches { after_s: 57.0 }),
+    shuttle("Padborg border", true, Reaches { after_s: 68.0 }),
+    shuttle("Hazeldonk border", true, Reaches { after_s: 76.0 }),
+    shuttle("Świecko border", false, Reaches { after_s: 95.0 }),
 ];
 
 /// How far a car goes on each side of the border before it turns.
