@@ -104,7 +104,7 @@ impl<'a> Batch<'a> {
         let unknown = History::default();
         let history = histories.get(first.device).unwrap_or(&unknown);
         let readings: Vec<&Reading> = kept.iter().map(|kept| kept.reading).collect();
-        let inserted = if history.state.seen_until_ms < Some(first.reading.time_ms) {
+        let inserted = if history.is_before(first.reading) {
             extend(device, history, &readings, &core.world)
         } else {
             let late = Late {

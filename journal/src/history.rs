@@ -21,6 +21,19 @@ impl Default for History {
     }
 }
 
+impl History {
+    /// Whether a reading comes after all that is known. Devices that stamp whole seconds send
+    /// several readings with the same time: the order of history decides between these.
+    pub(crate) fn is_before(&self, reading: &Reading) -> bool {
+        match self.state.seen_until_ms {
+            Some(seen_ms) if seen_ms == reading.time_ms => {
+                self.open.last().is_some_and(|last| last.history_order(reading).is_lt())
+            }
+            seen_ms => seen_ms < Some(reading.time_ms),
+        }
+    }
+}
+
 /// The histories by device number.
 #[derive(Debug, Default)]
 pub(crate) struct Histories {

@@ -7,6 +7,8 @@ use ingest::Reading;
 pub(crate) struct Rows {
     bytes: Vec<u8>,
     count: u32,
+    /// Where the last one begins.
+    last_at: u32,
 }
 
 impl Rows {
@@ -17,13 +19,22 @@ impl Rows {
     }
 
     pub(crate) fn push(&mut self, reading: &Reading) {
+        self.last_at = self.bytes.len() as u32;
         encode(reading, &mut self.bytes);
         self.count += 1;
     }
 
     pub(crate) fn append(&mut self, other: &Self) {
+        if other.count > 0 {
+            self.last_at = self.bytes.len() as u32 + other.last_at;
+        }
         self.bytes.extend_from_slice(&other.bytes);
         self.count += other.count;
+    }
+
+    /// The last one in history order.
+    pub(crate) fn last(&self) -> Option<Reading> {
+        decode(&mut self.bytes.get(self.last_at as usize..)?)
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -44,14 +55,10 @@ impl Rows {
 
 /// Appends the bytes of one reading.
 pub(crate) fn encode(reading: &Reading, bytes: &mut Vec<u8>) {
-    // Writing into memory cannot fail; a row is complete or not there.
-    let start = bytes.len();
+    // Writing into memory cannot fail, and every reading has a form.
     match postcard::to_extend(reading, std::mem::take(bytes)) {
         Ok(grown) => *bytes = grown,
-        Err(error) => {
-            tracing::error!(%error, "a reading could not be encoded");
-            bytes.truncate(start);
-        }
+        Err(error) => tracing::error!(%error, "a reading could not be encoded"),
     }
 }
 
