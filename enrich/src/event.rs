@@ -86,38 +86,39 @@ pub enum Change {
 }
 
 /// Compares the events known before with those the same stretch of history gives now. Both are in
-/// the order they became known. An event keeps its identity when the nearest one about the same
-/// thing took its place.
+/// the order they became known. An event is known by its cause; one that is found by another
+/// reading now keeps its identity, and takes that of the nearest one about the same thing whose
+/// own cause no longer causes anything.
 #[must_use]
 pub fn compare(before: &[Event], now: Vec<Event>) -> Vec<Change> {
+    let mut places = vec![None; now.len()];
     let mut taken = vec![false; before.len()];
-    let mut changes = Vec::new();
-    // Unchanged ones first, so that a neighbour cannot take their place.
-    let mut left = Vec::new();
-    for event in now {
-        match before.iter().enumerate().position(|(at, old)| !taken[at] && *old == event) {
-            Some(at) => taken[at] = true,
-            None => left.push(event),
+    let ways: [fn(&Event, &Event) -> bool; 3] = [
+        |old, new| old.cause == new.cause,
+        |old, new| *old == Event { cause: old.cause, ..new.clone() },
+        |old, new| old.happening.same_thing(&new.happening),
+    ];
+    for same in ways {
+        for (event, place) in now.iter().zip(&mut places).filter(|(_, place)| place.is_none()) {
+            *place = before
+                .iter()
+                .enumerate()
+                .filter(|(at, old)| !taken[*at] && same(old, event))
+                .min_by_key(|(_, old)| old.time_ms.abs_diff(event.time_ms))
+                .map(|(at, _)| at);
+            if let Some(at) = *place {
+                taken[at] = true;
+            }
         }
     }
-    for event in left {
-        let nearest = before
-            .iter()
-            .enumerate()
-            .filter(|(at, old)| !taken[*at] && old.happening.same_thing(&event.happening))
-            .min_by_key(|(_, old)| old.time_ms.abs_diff(event.time_ms))
-            .map(|(at, _)| at);
-        changes.push(match nearest {
-            Some(at) => {
-                taken[at] = true;
-                Change::Revised(at, event)
-            }
-            None => Change::New(event),
-        });
-    }
+    let found = now.into_iter().zip(places).filter_map(|(event, place)| match place {
+        None => Some(Change::New(event)),
+        Some(at) if before[at] == event => None,
+        Some(at) => Some(Change::Revised(at, event)),
+    });
     let gone = taken.iter().enumerate().filter(|(_, taken)| !**taken);
-    changes.extend(gone.map(|(at, _)| Change::Withdrawn(at)));
-    changes
+    // First what is taken back: whoever is told of both hears it in the order it makes sense.
+    gone.map(|(at, _)| Change::Withdrawn(at)).chain(found).collect()
 }
 
 #[cfg(test)]
@@ -159,7 +160,26 @@ mod tests {
     #[test]
     fn a_crossing_that_never_was_is_withdrawn_and_another_is_new() {
         let before = [crossing(10, "NL", "BE")];
-        let real = crossing(10, "NL", "DE");
-        assert_eq!(compare(&before, vec![real.clone()]), [Change::New(real), Change::Withdrawn(0)]);
+        let real = crossing(20, "NL", "DE");
+        assert_eq!(compare(&before, vec![real.clone()]), [Change::Withdrawn(0), Change::New(real)]);
+    }
+
+    #[test]
+    fn an_earlier_crossing_found_later_does_not_take_the_identity_of_one_that_stands() {
+        let before = [crossing(90_000, "NL", "DE")];
+        let earlier = crossing(10_000, "NL", "DE");
+        let mut stands = before[0].clone();
+        stands.time_ms += 1;
+        let changes = compare(&before, vec![earlier.clone(), stands.clone()]);
+        assert_eq!(changes, [Change::New(earlier), Change::Revised(0, stands)]);
+    }
+
+    #[test]
+    fn an_event_keeps_the_identity_it_took() {
+        let taken = crossing(10_000, "NL", "DE");
+        let found = Event { cause: Cause { seq: Some(2), ..taken.cause }, ..taken.clone() };
+        let earlier = crossing(9_000, "NL", "DE");
+        let changes = compare(&[taken], vec![earlier.clone(), found.clone()]);
+        assert_eq!(changes, [Change::New(earlier), Change::Revised(0, found)]);
     }
 }

@@ -13,11 +13,15 @@ pub(crate) struct History {
     pub(crate) start_ms: i64,
     pub(crate) open: Rows,
     pub(crate) state: DeviceState,
+    /// Whether the log has a state newer than the one the device was sealed with, as when a timer
+    /// ran or a late reading changed what is sealed.
+    pub(crate) logged: bool,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { start_ms: i64::MIN, open: Rows::default(), state: DeviceState::default() }
+        let (open, state) = (Rows::default(), DeviceState::default());
+        Self { start_ms: i64::MIN, open, state, logged: false }
     }
 }
 
@@ -59,15 +63,16 @@ impl Histories {
 
     pub(crate) fn apply(&mut self, touched: Touched) {
         let history = self.entry(touched.device);
-        match touched.open {
-            Open::Kept => {}
-            Open::Appended(rows) => history.open.append(&rows),
-            Open::Replaced { start_ms, rows } => {
-                history.start_ms = start_ms;
-                history.open = rows;
-            }
-        }
+        touched.open.apply(&mut history.open);
         history.state = touched.state;
+        history.logged = true;
+    }
+
+    pub(crate) fn seal(&mut self, sealed: Sealed) {
+        let history = self.entry(sealed.device);
+        history.start_ms = sealed.start_ms;
+        history.open = Rows::default();
+        history.logged = false;
     }
 }
 
@@ -83,7 +88,24 @@ pub(crate) struct Touched {
 pub(crate) enum Open {
     Kept,
     Appended(Rows),
-    Replaced { start_ms: i64, rows: Rows },
+    Replaced(Rows),
+}
+
+impl Open {
+    pub(crate) fn apply(&self, open: &mut Rows) {
+        match self {
+            Self::Kept => {}
+            Self::Appended(rows) => open.append(rows),
+            Self::Replaced(rows) => open.clone_from(rows),
+        }
+    }
+}
+
+/// All of a device's history before this moment is in columns, and the log is not needed for it.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) device: u32,
+    pub(crate) start_ms: i64,
 }
 
 /// Runs the core over readings of one device, in history order.

@@ -151,7 +151,7 @@ impl Late<'_> {
             again.state.wait_until(seen_until_ms, self.world, &mut again.events);
         }
         inserted.touched.state = again.state.clone();
-        inserted.touched.open = Open::Replaced { start_ms, rows: Rows::of(&merged) };
+        inserted.touched.open = Open::Replaced(Rows::of(&merged));
         self.compare(Some(again), i64::MAX, inserted)
     }
 
@@ -200,8 +200,8 @@ impl Late<'_> {
     }
 
     fn write(&self, stretch: &Sealed, state: &DeviceState, readings: &[Reading]) -> Result<()> {
-        let (window, start_ms) = (stretch.window, stretch.start_ms);
-        write_stretch(self.connection, window, self.device, start_ms, state, readings, self.world)
+        let place = (stretch.window, stretch.start_ms);
+        write_stretch(self.connection, place, self.device, state, readings, self.world)
     }
 }
 

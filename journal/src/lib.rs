@@ -20,6 +20,8 @@ mod rows;
 mod seal;
 mod sort;
 mod store;
+#[cfg(test)]
+mod trial;
 mod writer;
 
 pub use counts::Counts;

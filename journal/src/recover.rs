@@ -108,7 +108,9 @@ pub(crate) fn load_histories(
         }
         let mut states = row.get_ref(3)?.as_blob()?;
         while let Some((device, state)) = take_blob(&mut states) {
-            histories.entry(device).state = decode_state(state)?;
+            let history = histories.entry(device);
+            history.state = decode_state(state)?;
+            history.logged = true;
         }
     }
     for device in late {

@@ -11,7 +11,8 @@ use ingest::Reading;
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use crate::chunk;
-use crate::history::{Histories, Open, Touched, run};
+use crate::history::{Histories, History, Open, Sealed, Touched, run};
+use crate::rows;
 
 /// How many readings the log may hold before a pass begins. It bounds the memory of open
 /// stretches and the time a start takes (about 50 bytes and a fifth of a microsecond each); larger
@@ -55,7 +56,7 @@ pub(crate) struct Sealer<'a> {
 /// What a slice did, applied once it is committed.
 pub(crate) struct Slice {
     pub(crate) pass: Pass,
-    pub(crate) sealed: Vec<Touched>,
+    pub(crate) sealed: Vec<Sealed>,
     /// The window that sealed stretches go into now.
     pub(crate) window: i64,
     pub(crate) log_readings: u64,
@@ -87,8 +88,9 @@ impl Sealer<'_> {
         }
         for touched_device in touched {
             let number = touched_device.device;
-            let sealed = slice.sealed.iter().any(|sealed| sealed.device == number);
-            if !sealed && self.open_after(touched_device) >= LONGEST_OPEN {
+            if self.open_after(touched_device) >= LONGEST_OPEN
+                && !slice.sealed.iter().any(|sealed| sealed.device == number)
+            {
                 self.seal_device(number, touched, &mut slice)?;
             }
         }
@@ -123,59 +125,61 @@ impl Sealer<'_> {
         match &touched.open {
             Open::Kept => before(),
             Open::Appended(rows) => before() + rows.count(),
-            Open::Replaced { rows, .. } => rows.count(),
+            Open::Replaced(rows) => rows.count(),
         }
     }
 
-    /// Seals one device as it will be after the batch.
+    /// Seals one device as it will be after the batch, so that nothing of it is in the log alone.
     fn seal_device(&self, number: u32, touched: &[Touched], slice: &mut Slice) -> Result<usize> {
         let mut history = self.histories.get(number).cloned().unwrap_or_default();
         if let Ok(at) = touched.binary_search_by_key(&number, |touched| touched.device) {
-            match &touched[at].open {
-                Open::Kept => {}
-                Open::Appended(rows) => history.open.append(rows),
-                Open::Replaced { start_ms, rows } => {
-                    history.start_ms = *start_ms;
-                    history.open = rows.clone();
-                }
-            }
+            touched[at].open.apply(&mut history.open);
             history.state = touched[at].state.clone();
+            history.logged = true;
         }
         let Some(device) = self.registry.device_by_number(number) else {
             return Ok(0);
         };
-        if history.open.count() == 0 {
+        if !history.logged {
             return Ok(0);
         }
-        let window = slice.window;
         let readings = history.open.readings();
-        let known = base(self.connection, number)?;
-        write_stretch(
-            self.connection,
-            window,
-            device,
-            history.start_ms,
-            &known,
-            &readings,
-            self.world,
-        )?;
-        let Some(last) = readings.last() else { return Ok(0) };
+        let start_ms = match readings.last() {
+            Some(last) => self.seal_readings(device, &history, &readings, last, slice.window)?,
+            None => {
+                self.connection
+                    .prepare_cached("UPDATE device SET state = ?2 WHERE device = ?1")?
+                    .execute((number, encode_state(&history.state)))?;
+                history.start_ms
+            }
+        };
+        slice.sealed.push(Sealed { device: number, start_ms });
+        Ok(readings.len())
+    }
+
+    /// Returns where the open stretch starts now.
+    fn seal_readings(
+        &self,
+        device: &Known,
+        history: &History,
+        readings: &[Reading],
+        last: &Reading,
+        window: i64,
+    ) -> Result<i64> {
+        let known = base(self.connection, device.number)?;
+        let stretch = (window, history.start_ms);
+        write_stretch(self.connection, stretch, device, &known, readings, self.world)?;
         // A timer that ran after the last reading belongs to the sealed stretch too.
         let start_ms = history.state.seen_until_ms.max(Some(last.time_ms)).unwrap_or_default() + 1;
         let mut last_row = Vec::new();
-        crate::rows::encode(last, &mut last_row);
+        rows::encode(last, &mut last_row);
         self.connection
             .prepare_cached(
                 "INSERT INTO device (device, start_ms, base, state, last) VALUES (?1, ?2, ?3, ?3, ?4)
                  ON CONFLICT (device) DO UPDATE SET start_ms = ?2, base = ?3, state = ?3, last = ?4",
             )?
-            .execute((number, start_ms, encode_state(&history.state), last_row))?;
-        slice.sealed.push(Touched {
-            device: number,
-            open: Open::Replaced { start_ms, rows: crate::rows::Rows::default() },
-            state: history.state,
-        });
-        Ok(readings.len())
+            .execute((device.number, start_ms, encode_state(&history.state), last_row))?;
+        Ok(start_ms)
     }
 
     fn delete(&self, mark: i64) -> Result<(u64, bool)> {
@@ -194,9 +198,8 @@ impl Sealer<'_> {
 /// many chunks as it takes. Replaces what was there.
 pub(crate) fn write_stretch(
     connection: &Connection,
-    window: i64,
+    (window, mut start_ms): (i64, i64),
     device: &Known,
-    mut start_ms: i64,
     state: &DeviceState,
     mut readings: &[Reading],
     world: &World,
@@ -221,17 +224,17 @@ pub(crate) fn write_stretch(
     }
 }
 
-/// How many readings go into the next chunk: one millisecond is never split, since chunks are told
-/// apart by time.
+/// How many readings go into the next chunk: all are about as long, so that what late data adds
+/// finds room. One millisecond is never split, since chunks are told apart by time.
 fn part(readings: &[Reading]) -> usize {
-    if readings.len() <= chunk::MOST {
+    let chunks = readings.len().div_ceil(chunk::MOST).max(1);
+    let about = readings.len().div_ceil(chunks);
+    let Some(next) = readings.get(about) else {
         return readings.len();
-    }
-    let last_ms = readings[chunk::MOST - 1].time_ms;
-    match readings.partition_point(|reading| reading.time_ms < last_ms) {
-        0 => readings.partition_point(|reading| reading.time_ms <= last_ms),
-        end if readings[chunk::MOST].time_ms == last_ms => end,
-        _ => chunk::MOST,
+    };
+    match readings.partition_point(|reading| reading.time_ms < next.time_ms) {
+        0 => readings.partition_point(|reading| reading.time_ms <= next.time_ms),
+        end => end,
     }
 }
 

@@ -205,13 +205,13 @@ impl Timers {
         }
     }
 
-    fn due(&self, now_ms: i64) -> Vec<u32> {
+    pub(crate) fn due(&self, now_ms: i64) -> Vec<u32> {
         self.by_time.range(..=(now_ms, u32::MAX)).take(WOKEN).map(|(_, device)| *device).collect()
     }
 }
 
 impl Writer {
-    fn recover(store: Store, options: Options) -> rusqlite::Result<Self> {
+    pub(crate) fn recover(store: Store, options: Options) -> rusqlite::Result<Self> {
         let connection = &store.connection;
         let registry = load_registry(connection, options.seed)?;
         let rule_set: Vec<String> =
@@ -388,7 +388,7 @@ impl Writer {
     }
 
     /// One transaction: everything that `arrivals` and the timers in `due` bring about.
-    fn commit(&self, arrivals: &[Arrival], due: &[u32]) -> rusqlite::Result<Done> {
+    pub(crate) fn commit(&self, arrivals: &[Arrival], due: &[u32]) -> rusqlite::Result<Done> {
         let transaction = self.store.connection.unchecked_transaction()?;
         let mut counts = self.counts.clone();
         let sorted = sort(arrivals, &self.core.registry, self.clock.now_ms(), &mut counts);
@@ -406,10 +406,10 @@ impl Writer {
         Ok(done)
     }
 
-    fn apply(&mut self, done: Done) {
+    pub(crate) fn apply(&mut self, done: Done) {
         let mut histories = write(&self.live.histories);
         done.touched.into_iter().for_each(|touched| histories.apply(touched));
-        done.slice.sealed.into_iter().for_each(|touched| histories.apply(touched));
+        done.slice.sealed.into_iter().for_each(|sealed| histories.seal(sealed));
         drop(histories);
         for (device, wake_ms) in done.timers {
             self.timers.set(device, wake_ms);

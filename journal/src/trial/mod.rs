@@ -1,0 +1,260 @@
+//! The writer on trial: driven step by step, without its thread, and held against what must be
+//! true after every step.
+
+mod check;
+mod full;
+mod order;
+mod said;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use enrich::World;
+use enrich::places::Atlas;
+use enrich::registry::RegistryFile;
+use enrich::rules::Rule;
+use enrich::weather::{Feed, Synthetic};
+use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Reading, Sender};
+use tempfile::TempDir;
+
+use crate::store::Store;
+use crate::writer::{Options, Writer};
+use crate::{Counts, Reader};
+
+pub(crate) const NOW_MS: i64 = 1_768_478_400_000;
+
+/// Cars of Anna, of Bram who sold his to Anna, and of Carl, who stopped his travel consent.
+const REGISTRY: &str = r#"
+    [[insurer]]
+    id = "alpina"
+    name = "Alpina"
+    [[insurer]]
+    id = "boreal"
+    name = "Boreal"
+    [[customer]]
+    id = "anna"
+    name = "Anna"
+    [[customer]]
+    id = "bram"
+    name = "Bram"
+    [[customer]]
+    id = "carl"
+    name = "Carl"
+    [[device]]
+    id = "car-a"
+    kind = "car"
+    owner = [{ customer = "anna", from = "2020-01-01T00:00:00Z" }]
+    [[device]]
+    id = "car-b"
+    kind = "car"
+    owner = [
+        { customer = "bram", from = "2020-01-01T00:00:00Z", to = "2026-01-15T11:55:00Z" },
+        { customer = "anna", from = "2026-01-15T11:55:00Z" },
+    ]
+    [[device]]
+    id = "car-c"
+    kind = "car"
+    owner = [{ customer = "carl", from = "2020-01-01T00:00:00Z" }]
+    [[policy]]
+    id = "P-a"
+    insurer = "alpina"
+    customer = "anna"
+    product = "travel"
+    from = "2020-01-01T00:00:00Z"
+    home = "NL"
+    [[policy]]
+    id = "P-b"
+    insurer = "boreal"
+    customer = "bram"
+    product = "travel"
+    from = "2020-01-01T00:00:00Z"
+    home = "DE"
+    [[policy]]
+    id = "P-c"
+    insurer = "alpina"
+    customer = "carl"
+    product = "travel"
+    from = "2020-01-01T00:00:00Z"
+    home = "NL"
+    [[consent]]
+    customer = "anna"
+    insurer = "alpina"
+    purpose = "travel"
+    given = "2020-01-01T00:00:00Z"
+    wording = "travel-1"
+    [[consent]]
+    customer = "bram"
+    insurer = "boreal"
+    purpose = "travel"
+    given = "2020-01-01T00:00:00Z"
+    wording = "travel-1"
+    [[consent]]
+    customer = "carl"
+    insurer = "alpina"
+    purpose = "travel"
+    given = "2020-01-01T00:00:00Z"
+    withdrawn = "2026-01-15T12:10:00Z"
+    wording = "travel-1"
+    [[consent]]
+    customer = "carl"
+    insurer = "boreal"
+    purpose = "home"
+    given = "2020-01-01T00:00:00Z"
+    wording = "home-1"
+"#;
+
+/// Loading the borders takes longer than most trials: worlds are used again.
+static WORLDS: Mutex<Vec<World>> = Mutex::new(Vec::new());
+
+fn borrow_world() -> World {
+    let world = WORLDS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    world.unwrap_or_else(|| World {
+        atlas: Atlas::load(),
+        weather: Feed::Synthetic(Synthetic::new(1)),
+    })
+}
+
+fn give_back(writer: Writer) {
+    WORLDS.lock().unwrap_or_else(PoisonError::into_inner).push(writer.core.world);
+}
+
+/// A journal that does nothing unless it is told to, at a time it is told.
+pub(crate) struct Trial {
+    dir: TempDir,
+    writer: Option<Writer>,
+    log_readings: u64,
+    horizon_ms: i64,
+    now_ms: i64,
+    /// What was sent and acknowledged: device and reading.
+    sent: Vec<(&'static str, Reading)>,
+}
+
+impl Trial {
+    pub(crate) fn new(log_readings: u64) -> Self {
+        Self::with_horizon(log_readings, 72 * 3_600_000)
+    }
+
+    pub(crate) fn with_horizon(log_readings: u64, horizon_ms: i64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Some(open(dir.path(), log_readings, horizon_ms, NOW_MS));
+        Self { dir, writer, log_readings, horizon_ms, now_ms: NOW_MS, sent: Vec::new() }
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        self.writer.as_ref().unwrap()
+    }
+
+    fn writer_mut(&mut self) -> &mut Writer {
+        self.writer.as_mut().unwrap()
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.writer().counts
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::new(self.dir.path(), self.writer().live.clone())
+    }
+
+    pub(crate) fn number(&self, device: &str) -> u32 {
+        self.writer().core.registry.device(device).unwrap().number
+    }
+
+    /// Sets the clock; timers that are due run with the next batch.
+    pub(crate) fn at(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+        self.writer_mut().clock = Clock::scaled(now_ms, 0.0);
+    }
+
+    /// Commits one batch, a message for each device named; returns whether it was committed.
+    pub(crate) fn try_send(&mut self, messages: &[(&'static str, Vec<Reading>)]) -> bool {
+        let arrivals: Vec<Arrival> =
+            messages.iter().map(|(device, readings)| arrival(device, readings)).collect();
+        let writer = self.writer_mut();
+        let due = writer.timers.due(writer.clock.now_ms());
+        let Ok(done) = writer.commit(&arrivals, &due) else { return false };
+        writer.apply(done);
+        for (device, readings) in messages {
+            self.sent.extend(readings.iter().map(|reading| (*device, reading.clone())));
+        }
+        true
+    }
+
+    pub(crate) fn send(&mut self, device: &'static str, readings: &[Reading]) {
+        assert!(self.try_send(&[(device, readings.to_vec())]));
+    }
+
+    /// Lets an hour pass, in which all timers run.
+    pub(crate) fn rest(&mut self) {
+        self.at(self.now_ms + 3_600_000);
+        for _ in 0..3 {
+            assert!(self.try_send(&[]));
+        }
+    }
+
+    /// Ends the process without a word and starts it again.
+    pub(crate) fn restart(&mut self) {
+        give_back(self.writer.take().unwrap());
+        self.writer = Some(open(self.dir.path(), self.log_readings, self.horizon_ms, self.now_ms));
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            give_back(writer);
+        }
+    }
+}
+
+fn open(dir: &std::path::Path, log_readings: u64, horizon_ms: i64, now_ms: i64) -> Writer {
+    let store = Store::open(dir).unwrap();
+    // A trial asks what a transaction holds, not whether the disk keeps it.
+    store.connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
+    let options = Options {
+        dir: dir.to_owned(),
+        seed: RegistryFile::parse(REGISTRY).unwrap(),
+        world: borrow_world(),
+        weather: "synthetic 1".to_owned(),
+        rules: Rule::shipped().unwrap(),
+        clock: Clock::scaled(now_ms, 0.0),
+        horizon_ms,
+        quarantine_keep_ms: 7 * 86_400_000,
+        max_batch: 5_000,
+        log_readings,
+    };
+    Writer::recover(store, options).unwrap()
+}
+
+fn arrival(device: &str, readings: &[Reading]) -> Arrival {
+    Arrival {
+        topic: format!("telemetry/car/{device}").into(),
+        sender: Sender::Anonymous,
+        payload: Bytes::new(),
+        decoded: Ok(Decoded {
+            device: device.into(),
+            kind: DeviceKind::Car,
+            readings: readings.iter().cloned().map(Ok).collect(),
+            unknown_names: 0,
+        }),
+        received_ms: NOW_MS,
+        received: Instant::now(),
+        acknowledge: tokio::sync::oneshot::channel().0,
+    }
+}
+
+/// Around the point where three countries meet, a few kilometres from each other.
+pub(crate) const NETHERLANDS: (f64, f64) = (50.780, 5.985);
+pub(crate) const GERMANY: (f64, f64) = (50.776, 6.083);
+pub(crate) const BELGIUM: (f64, f64) = (50.715, 6.000);
+
+/// `seconds` from ten minutes before now.
+pub(crate) fn reading(seconds: i64, place: (f64, f64)) -> Reading {
+    Reading {
+        time_ms: NOW_MS - 600_000 + seconds * 1_000,
+        seq: None,
+        fix: Fix::new(place.0, place.1, Some(5.0)),
+        measures: Vec::new(),
+    }
+}

@@ -1,0 +1,1 @@
+//! What insurers are told, in cases that were once wrong.
