@@ -13,7 +13,7 @@ use crate::live::read;
 use crate::outbox::Outbox;
 use crate::recover::{conversion, last_position};
 use crate::rows::{Rows, log_row, put_blob};
-use crate::seal::{Sealer, Slice, encode_state};
+use crate::seal::{Sealer, Slice, encode_state, set_last};
 use crate::sort::{Kept, Quarantined, kept_payload};
 use crate::store::set_meta;
 use crate::writer::Writer;
@@ -21,9 +21,10 @@ use crate::writer::Writer;
 /// A timer for data that came late waits this long for more of it.
 const SETTLE_MS: i64 = 10_000;
 
-/// How often quarantine is swept, and how many rows at once.
+/// How often quarantine is swept, and how many rows at once: when there are more, the next batch
+/// goes on.
 const SWEEP_MS: i64 = 60_000;
-const SWEPT: i64 = 1_000;
+const SWEPT: usize = 1_000;
 
 /// What a transaction did, applied to memory once it is committed.
 pub(crate) struct Done {
@@ -115,11 +116,11 @@ impl<'a> Batch<'a> {
                 device,
                 history,
             };
-            let inserted = late.insert(&readings)?;
-            self.counts.late += inserted.stored.len() as u64;
-            inserted
+            late.insert(&readings)?
         };
         let newest = history.state.seen_until_ms;
+        let late = inserted.stored.iter().filter(|reading| Some(reading.time_ms) < newest).count();
+        self.counts.late += late as u64;
         self.counts.stored += inserted.stored.len() as u64;
         self.counts.duplicate += inserted.duplicates;
         self.counts.beyond_horizon += inserted.beyond_horizon;
@@ -127,7 +128,10 @@ impl<'a> Batch<'a> {
             log_row(&mut self.log, device.number, reading);
         }
         self.logged += inserted.stored.len();
-        if let Some(last) = inserted.stored.last().filter(|last| newest <= Some(last.time_ms)) {
+        if let Some(last) = inserted.stored.last().filter(|last| self.is_news(device, last)) {
+            if last.time_ms < history.start_ms {
+                set_last(self.connection, device.number, last)?;
+            }
             self.last.push((device.number, (*last).clone()));
         }
         let changed = !inserted.stored.is_empty();
@@ -139,6 +143,14 @@ impl<'a> Batch<'a> {
             self.read = self.touched.len();
         }
         Ok(())
+    }
+
+    /// Whether a reading comes after all that was heard of its device. (A timer may have been run
+    /// for a moment even later.)
+    fn is_news(&self, device: &Known, reading: &Reading) -> bool {
+        let fleet = read(&self.writer.live.fleet);
+        let last = fleet.get(device.number as usize).and_then(Option::as_ref);
+        last.is_none_or(|device| device.last.history_order(reading).is_lt())
     }
 
     /// Lets a device's timers run.
@@ -239,14 +251,18 @@ impl<'a> Batch<'a> {
                 .prepare_cached("INSERT OR REPLACE INTO cursor (output, position) VALUES (?1, ?2)")?
                 .execute((output, position))?;
         }
-        let sweep = self.now_ms - writer.swept_ms > SWEEP_MS;
-        if sweep {
-            self.connection
+        let mut swept_ms = writer.swept_ms;
+        if self.now_ms - swept_ms > SWEEP_MS {
+            let swept = self
+                .connection
                 .prepare_cached(
                     "DELETE FROM quarantine WHERE number IN (
                          SELECT number FROM quarantine WHERE received_ms < ?1 LIMIT ?2)",
                 )?
-                .execute((self.now_ms - writer.quarantine_keep_ms, SWEPT))?;
+                .execute((self.now_ms - writer.quarantine_keep_ms, SWEPT as i64))?;
+            if swept < SWEPT {
+                swept_ms = self.now_ms;
+            }
         }
         let histories = read(&writer.live.histories);
         let sealer = Sealer {
@@ -268,7 +284,7 @@ impl<'a> Batch<'a> {
             last: self.last,
             batch,
             released: last_position(self.connection)?,
-            swept_ms: if sweep { self.now_ms } else { writer.swept_ms },
+            swept_ms,
         })
     }
 }

@@ -29,6 +29,10 @@ impl History {
     /// Whether a reading comes after all that is known. Devices that stamp whole seconds send
     /// several readings with the same time: the order of history decides between these.
     pub(crate) fn is_before(&self, reading: &Reading) -> bool {
+        // A timer that late data took back may have been run, and sealed, after all that is known.
+        if reading.time_ms < self.start_ms {
+            return false;
+        }
         match self.state.seen_until_ms {
             Some(seen_ms) if seen_ms == reading.time_ms => {
                 self.open.last().is_some_and(|last| last.history_order(reading).is_lt())

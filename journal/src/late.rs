@@ -97,9 +97,7 @@ impl Late<'_> {
             return Ok(None);
         }
         let (merged, added) = merge(stored, new, inserted);
-        let newest_ms = self.history.state.seen_until_ms.unwrap_or(i64::MIN);
-        let horizon_ms = newest_ms.saturating_sub(self.horizon_ms);
-        if again.is_none() && new.iter().all(|reading| reading.time_ms < horizon_ms) {
+        if again.is_none() && self.beyond_horizon(new) {
             inserted.beyond_horizon += added;
             if added > 0 {
                 self.write(stretch, &known, &merged)?;
@@ -138,6 +136,11 @@ impl Late<'_> {
         if again.is_none() && added == 0 {
             return Ok(());
         }
+        if again.is_none() && self.beyond_horizon(new) {
+            inserted.beyond_horizon += added;
+            inserted.touched.open = Open::Replaced(Rows::of(&merged));
+            return Ok(());
+        }
         if let Some(again) = &again {
             self.connection
                 .prepare_cached("UPDATE device SET base = ?2 WHERE device = ?1")?
@@ -153,6 +156,12 @@ impl Late<'_> {
         inserted.touched.state = again.state.clone();
         inserted.touched.open = Open::Replaced(Rows::of(&merged));
         self.compare(Some(again), i64::MAX, inserted)
+    }
+
+    fn beyond_horizon(&self, new: &[&Reading]) -> bool {
+        let newest_ms = self.history.state.seen_until_ms.unwrap_or(i64::MIN);
+        let horizon_ms = newest_ms.saturating_sub(self.horizon_ms);
+        new.iter().all(|reading| reading.time_ms < horizon_ms)
     }
 
     /// Ends a second way through history at `to_ms`.
@@ -215,7 +224,7 @@ fn merge<'a>(
     let mut added = Vec::new();
     for reading in new {
         // Equal ones within the batch lie next to each other.
-        let again = added.last() == Some(reading);
+        let again = added.last().is_some_and(|last: &&Reading| last.history_order(reading).is_eq());
         match stored.binary_search_by(|old| old.history_order(reading)) {
             Err(_) if !again => added.push(*reading),
             _ => inserted.duplicates += 1,

@@ -7,11 +7,12 @@ use enrich::trigger::{Key, sha256_hex};
 use ingest::Reading;
 use rusqlite::Connection;
 
+use crate::chunk::Damaged;
 use crate::history::Histories;
 use crate::live::{FleetDevice, Live, read, write};
 use crate::outbox::{json, to_json};
 use crate::rows::{self, Rows, take_blob, take_log_row};
-use crate::seal::{decode_state, new_window};
+use crate::seal::{damaged, decode_state, new_window};
 use crate::store::{meta, set_meta};
 
 pub(crate) fn last_position(connection: &Connection) -> rusqlite::Result<i64> {
@@ -95,8 +96,9 @@ pub(crate) fn load_histories(
     while let Some(row) = rows.next()? {
         last_batch = row.get(0)?;
         log_readings += row.get::<_, i64>(1)? as u64;
-        let mut log = row.get_ref(2)?.as_blob()?;
+        let (mut log, mut rows) = (row.get_ref(2)?.as_blob()?, 0);
         while let Some((device, reading)) = take_log_row(&mut log) {
+            rows += 1;
             let history = histories.entry(device);
             if reading.time_ms < history.start_ms {
                 continue;
@@ -111,6 +113,10 @@ pub(crate) fn load_histories(
             let history = histories.entry(device);
             history.state = decode_state(state)?;
             history.logged = true;
+        }
+        // What was acknowledged is all there, or the journal is not to be trusted.
+        if rows != row.get::<_, i64>(1)? || !log.is_empty() || !states.is_empty() {
+            return Err(damaged(Damaged));
         }
     }
     for device in late {
@@ -139,8 +145,8 @@ pub(crate) fn show_fleet(
         }
     }
     for known in registry.devices() {
-        let open = histories.get(known.number).map(|history| history.open.readings());
-        if let Some(last) = open.and_then(|mut readings| readings.pop()) {
+        let history = histories.get(known.number);
+        if let Some(last) = history.and_then(|history| history.open.last()) {
             show(&mut fleet, known, last);
         }
     }

@@ -171,14 +171,13 @@ impl Sealer<'_> {
         write_stretch(self.connection, stretch, device, &known, readings, self.world)?;
         // A timer that ran after the last reading belongs to the sealed stretch too.
         let start_ms = history.state.seen_until_ms.max(Some(last.time_ms)).unwrap_or_default() + 1;
-        let mut last_row = Vec::new();
-        rows::encode(last, &mut last_row);
         self.connection
             .prepare_cached(
-                "INSERT INTO device (device, start_ms, base, state, last) VALUES (?1, ?2, ?3, ?3, ?4)
-                 ON CONFLICT (device) DO UPDATE SET start_ms = ?2, base = ?3, state = ?3, last = ?4",
+                "INSERT INTO device (device, start_ms, base, state, last) VALUES (?1, ?2, ?3, ?3, x'')
+                 ON CONFLICT (device) DO UPDATE SET start_ms = ?2, base = ?3, state = ?3",
             )?
-            .execute((device.number, start_ms, encode_state(&history.state), last_row))?;
+            .execute((device.number, start_ms, encode_state(&history.state)))?;
+        set_last(self.connection, device.number, last)?;
         Ok(start_ms)
     }
 
@@ -236,6 +235,16 @@ fn part(readings: &[Reading]) -> usize {
         0 => readings.partition_point(|reading| reading.time_ms <= next.time_ms),
         end => end,
     }
+}
+
+/// Keeps the last reading of a sealed device.
+pub(crate) fn set_last(connection: &Connection, device: u32, last: &Reading) -> Result<()> {
+    let mut row = Vec::new();
+    rows::encode(last, &mut row);
+    connection
+        .prepare_cached("UPDATE device SET last = ?2 WHERE device = ?1")?
+        .execute((device, row))?;
+    Ok(())
 }
 
 /// Begins a window, newer than all before.

@@ -39,6 +39,8 @@ const COMMANDS: usize = 64;
 /// How long a commit may fail before connections are dropped: while they wait they cannot even
 /// answer a ping.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same when nobody can be waiting for it any more: what is not acknowledged is its sender's.
+const LAST_PATIENCE: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_millis(200);
 
 /// What must fit on the disk before a journal that was full takes readings again.
@@ -181,6 +183,8 @@ pub(crate) struct Writer {
     pub(crate) log_readings: u64,
     pub(crate) last_batch: i64,
     pub(crate) cursors: BTreeMap<&'static str, i64>,
+    /// Since when a cursor waits to be written.
+    cursors_since: Option<Instant>,
     pub(crate) swept_ms: i64,
 }
 
@@ -257,6 +261,7 @@ impl Writer {
             log_readings,
             last_batch,
             cursors: BTreeMap::new(),
+            cursors_since: None,
             swept_ms: 0,
         })
     }
@@ -291,8 +296,7 @@ impl Writer {
             }
             let due = self.timers.due(self.clock.now_ms());
             let work = !arrivals.is_empty() || !due.is_empty();
-            if (work || self.cursors_waited(wake))
-                && !self.persist(&mut arrivals, &mut arriving, &due)
+            if (work || self.cursors_waited()) && !self.persist(&mut arrivals, &mut arriving, &due)
             {
                 return;
             }
@@ -306,19 +310,20 @@ impl Writer {
 
     fn obey(&mut self, Command::Advance { output, position }: Command) {
         self.cursors.insert(output, position);
+        self.cursors_since.get_or_insert_with(Instant::now);
     }
 
     fn next_wake(&self) -> Duration {
         let timer = self.timers.by_time.first().map(|(wake_ms, _)| {
             self.clock.real(wake_ms - self.clock.now_ms()) + Duration::from_millis(1)
         });
-        let cursor = (!self.cursors.is_empty()).then_some(CURSOR_DELAY);
+        let cursor = self.cursors_since.map(|since| CURSOR_DELAY.saturating_sub(since.elapsed()));
         let idle = Duration::from_secs(60);
         timer.into_iter().chain(cursor).min().unwrap_or(idle).min(idle)
     }
 
-    fn cursors_waited(&self, wake: Duration) -> bool {
-        !self.cursors.is_empty() && wake <= CURSOR_DELAY
+    fn cursors_waited(&self) -> bool {
+        self.cursors_since.is_some_and(|since| since.elapsed() >= CURSOR_DELAY)
     }
 
     /// Commits, and tries again for as long as that can help. Returns whether to go on.
@@ -330,6 +335,7 @@ impl Writer {
     ) -> bool {
         let since = Instant::now();
         loop {
+            let patience = if arriving.is_closed() { LAST_PATIENCE } else { PATIENCE };
             match self.commit(arrivals, due) {
                 Ok(done) => {
                     self.apply(done);
@@ -344,7 +350,7 @@ impl Writer {
                     self.fail(&error.to_string());
                     return false;
                 }
-                Err(error) if since.elapsed() < PATIENCE => {
+                Err(error) if since.elapsed() < patience => {
                     tracing::warn!(%error, "the journal cannot commit; trying again");
                 }
                 Err(error) => {
@@ -353,25 +359,32 @@ impl Writer {
                     let reason = format!("{error}; free disk space or check the disk");
                     self.live.set_health(Health::Stalled { reason });
                     arrivals.clear();
-                    self.wait_for_room(arriving);
-                    self.live.set_health(Health::Writable);
-                    return true;
+                    let room = self.wait_for_room(arriving);
+                    if room {
+                        self.live.set_health(Health::Writable);
+                    }
+                    return room;
                 }
             }
             std::thread::sleep(RETRY);
         }
     }
 
-    /// Until something can be committed again. What comes meanwhile is let go, unacknowledged.
-    fn wait_for_room(&self, arriving: &mut mpsc::Receiver<Arrival>) {
+    /// Until something can be committed again, or nobody is left to send anything. What comes
+    /// meanwhile is let go, unacknowledged.
+    fn wait_for_room(&self, arriving: &mut mpsc::Receiver<Arrival>) -> bool {
         while let Err(error) = self.probe() {
             tracing::debug!(%error, "the journal still cannot commit");
+            if arriving.is_closed() {
+                return false;
+            }
             std::thread::sleep(RETRY);
             while let Ok(arrival) = arriving.try_recv() {
                 drop(arrival);
             }
         }
         tracing::info!("the journal can commit again");
+        true
     }
 
     /// Commits about as much as a batch takes, and takes it away again.
@@ -428,6 +441,7 @@ impl Writer {
         }
         self.last_batch = done.batch;
         self.cursors.clear();
+        self.cursors_since = None;
         self.swept_ms = done.swept_ms;
         self.counts = done.counts;
         self.live.committed(self.counts.clone(), done.released);
