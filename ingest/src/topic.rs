@@ -1,115 +1,213 @@
-//! What a topic means.
+//! Topic filters whose levels may have names.
 
-use std::sync::Arc;
+use std::fmt::Write as _;
+use std::str::FromStr;
 
-use crate::DeviceKind;
+/// Longest topic that MQTT can carry, in bytes.
+const LONGEST: usize = 65_535;
 
-/// Longest device id, in bytes: it is a key in the registry, the journal and other topics.
-pub const MAX_DEVICE_ID: usize = 64;
-
-/// What arrives on a topic, and from which device.
+/// An MQTT topic filter (`+` for a level, a last `#` for any further ones) in which `{device}`,
+/// `{kind}` and `{user}` are a `+` that says what the level means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// `telemetry/{kind}/{device}`: native JSON or CBOR.
-    Telemetry { kind: DeviceKind, device: Arc<str> },
-    /// `owntracks/{user}/{device}` and one level below it. What the message is, its `_type` says.
-    OwnTracks { device: Arc<str> },
-    /// No device publishes there. The device is known when the topic names a usable id.
-    Unknown { device: Option<Arc<str>>, detail: String },
+pub struct Topic(Vec<Level>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Level {
+    Text(Box<str>),
+    Any,
+    Rest,
+    Device,
+    Kind,
+    User,
 }
 
-/// Reads a topic that was published to (no wildcards).
-#[must_use]
-pub fn route(topic: &str) -> Route {
-    let mut levels = topic.split('/');
-    match (levels.next(), levels.next(), levels.next(), levels.next(), levels.next()) {
-        (Some("telemetry"), Some(kind), Some(device), None, None) => telemetry(kind, device),
-        (Some("owntracks"), Some(user), Some(device), _, None) => owntracks(user, device),
-        _ => Route::Unknown { device: None, detail: "no device publishes on this topic".into() },
+/// What a topic says under the names of a [`Topic`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Captured<'t> {
+    pub(crate) device: Option<&'t str>,
+    pub(crate) kind: Option<&'t str>,
+    pub(crate) user: Option<&'t str>,
+}
+
+/// Which names a [`Topic`] has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Names {
+    pub(crate) device: bool,
+    pub(crate) kind: bool,
+    pub(crate) user: bool,
+}
+
+/// Why a text is no topic filter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTopic {
+    #[error("the topic is empty or longer than 65535 bytes; give for example plant/{{device}}/up")]
+    Length,
+    #[error(
+        "`{0}` begins with $: the broker's own topics; a shared group goes into collector.share"
+    )]
+    Dollar(String),
+    #[error(
+        "`{0}` is no level: give a text, + or {{device}}, {{kind}}, {{user}}; # only at the end"
+    )]
+    Level(String),
+    #[error("`{0}` stands twice in the topic; write + for the other")]
+    Twice(String),
+}
+
+impl FromStr for Topic {
+    type Err = InvalidTopic;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTopic> {
+        if text.is_empty() || text.len() > LONGEST {
+            return Err(InvalidTopic::Length);
+        }
+        if text.starts_with('$') {
+            return Err(InvalidTopic::Dollar(text.to_owned()));
+        }
+        let mut levels = Vec::new();
+        let mut written = text.split('/').peekable();
+        while let Some(level) = written.next() {
+            let level = match level {
+                "+" => Level::Any,
+                "#" if written.peek().is_none() => Level::Rest,
+                "{device}" => Level::Device,
+                "{kind}" => Level::Kind,
+                "{user}" => Level::User,
+                text if text.contains(['+', '#', '{', '}', '\0']) => {
+                    return Err(InvalidTopic::Level(text.to_owned()));
+                }
+                text => Level::Text(text.into()),
+            };
+            if level.is_named() && levels.contains(&level) {
+                return Err(InvalidTopic::Twice(text.to_owned()));
+            }
+            levels.push(level);
+        }
+        Ok(Self(levels))
     }
 }
 
-fn telemetry(kind: &str, device: &str) -> Route {
-    if !is_device_id(device) {
-        return Route::Unknown {
-            device: None,
-            detail: format!("the device id is not 1 to {MAX_DEVICE_ID} of A-Z a-z 0-9 . _ : -"),
-        };
-    }
-    let device = Arc::from(device);
-    match DeviceKind::from_name(kind) {
-        Some(kind) => Route::Telemetry { kind, device },
-        None => Route::Unknown {
-            device: Some(device),
-            detail: "the kind is none of thermostat, car, tracker, product".into(),
-        },
+impl Level {
+    fn is_named(&self) -> bool {
+        matches!(self, Self::Device | Self::Kind | Self::User)
     }
 }
 
-fn is_device_id(id: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    (1..=MAX_DEVICE_ID).contains(&id.len()) && id.bytes().all(allowed)
+impl Topic {
+    /// As MQTT writes it.
+    #[must_use]
+    pub fn filter(&self) -> String {
+        let mut filter = String::new();
+        for (at, level) in self.0.iter().enumerate() {
+            let text = match level {
+                Level::Text(text) => text,
+                Level::Rest => "#",
+                Level::Any | Level::Device | Level::Kind | Level::User => "+",
+            };
+            // Writing to a string cannot fail.
+            write!(filter, "{}{text}", if at == 0 { "" } else { "/" }).ok();
+        }
+        filter
+    }
+
+    pub(crate) fn names(&self) -> Names {
+        let has = |level| self.0.contains(&level);
+        Names { device: has(Level::Device), kind: has(Level::Kind), user: has(Level::User) }
+    }
+
+    /// `None` when the filter does not cover the topic (which has no wildcards).
+    pub(crate) fn captures<'t>(&self, topic: &'t str) -> Option<Captured<'t>> {
+        // The brokers' own topics are not covered by wildcards.
+        if topic.starts_with('$') {
+            return None;
+        }
+        let mut captured = Captured::default();
+        let mut sent = topic.split('/');
+        for level in &self.0 {
+            match (level, sent.next()) {
+                (Level::Rest, _) => return Some(captured),
+                (Level::Text(text), Some(sent)) if **text == *sent => {}
+                (Level::Any, Some(_)) => {}
+                (Level::Device, device @ Some(_)) => captured.device = device,
+                (Level::Kind, kind @ Some(_)) => captured.kind = kind,
+                (Level::User, user @ Some(_)) => captured.user = user,
+                (_, _) => return None,
+            }
+        }
+        sent.next().is_none().then_some(captured)
+    }
+
+    /// Whether some topic is covered by both.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        overlap(&self.0, &other.0)
+    }
 }
 
-/// OwnTracks names are free text. `{user}-{device}` in lower case with '-' for blanks is the key
-/// that its own recorder uses; other characters that an id may not have become '-' too.
-fn owntracks(user: &str, device: &str) -> Route {
-    let plain = |c: char| match c.to_ascii_lowercase() {
-        c if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':') => c,
-        _ => '-',
-    };
-    let id: String = user.chars().chain(['-']).chain(device.chars()).map(plain).collect();
-    if user.is_empty() || device.is_empty() || id.len() > MAX_DEVICE_ID {
-        return Route::Unknown {
-            device: None,
-            detail: format!("user and device are not 1 to {} characters", MAX_DEVICE_ID - 1),
-        };
+fn overlap(a: &[Level], b: &[Level]) -> bool {
+    match (a, b) {
+        ([], []) | ([Level::Rest], _) | (_, [Level::Rest]) => true,
+        ([Level::Text(one), ..], [Level::Text(other), ..]) if one != other => false,
+        ([_, a @ ..], [_, b @ ..]) => overlap(a, b),
+        _ => false,
     }
-    Route::OwnTracks { device: id.into() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Route, route};
-    use crate::DeviceKind;
+    use super::{InvalidTopic, Topic};
 
-    fn owntracks_id(topic: &str) -> Option<String> {
-        match route(topic) {
-            Route::OwnTracks { device } => Some(device.to_string()),
-            _ => None,
-        }
+    fn topic(text: &str) -> Topic {
+        text.parse().unwrap()
     }
 
-    fn known_device(topic: &str) -> Option<String> {
-        match route(topic) {
-            Route::Unknown { device, .. } => device.map(|device| device.to_string()),
-            other => panic!("{topic} is routed to {other:?}"),
+    #[test]
+    fn wildcards_cover_what_mqtt_says_they_do() {
+        for (filter, sent, covered) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a", false),
+            ("a/b", "a/b/c", false),
+            ("a/+", "a/", true),
+            ("a/+", "a", false),
+            ("a/#", "a", true),
+            ("a/#", "a/b/c", true),
+            ("#", "x/y", true),
+            ("#", "$SYS/x", false),
+            ("+/x", "$SYS/x", false),
+            ("a/{device}/#", "a", false),
+        ] {
+            assert_eq!(topic(filter).captures(sent).is_some(), covered, "{filter} {sent}");
+        }
+        let topic = topic("a/{user}/+/{device}/{kind}/#");
+        let captured = topic.captures("a/b/c/d/e/f/g").unwrap();
+        assert_eq!(captured.user, Some("b"));
+        assert_eq!(captured.device, Some("d"));
+        assert_eq!(captured.kind, Some("e"));
+        assert_eq!(topic.filter(), "a/+/+/+/+/#");
+    }
+
+    #[test]
+    fn filters_overlap_when_a_topic_fits_both() {
+        for (one, other, both) in [
+            ("a/+", "+/b", true),
+            ("a/#", "a", true),
+            ("#", "x/y/z", true),
+            ("+/events/rpc", "errors/+", false),
+            ("a/b", "a/c", false),
+            ("{device}/+", "errors/x", true),
+        ] {
+            assert_eq!(topic(one).overlaps(&topic(other)), both, "{one} {other}");
+            assert_eq!(topic(other).overlaps(&topic(one)), both, "{other} {one}");
         }
     }
 
     #[test]
-    fn a_native_topic_names_kind_and_device() {
-        let route = route("telemetry/car/WVW:zz-1.2_3");
-        let device = "WVW:zz-1.2_3".into();
-        assert_eq!(route, Route::Telemetry { kind: DeviceKind::Car, device });
-    }
-
-    #[test]
-    fn owntracks_names_become_the_key_its_recorder_uses() {
-        assert_eq!(owntracks_id("owntracks/Jane/iPhone 12 Pro"), Some("jane-iphone-12-pro".into()));
-        assert_eq!(owntracks_id("owntracks/jané/x+y/event"), Some("jan--x-y".into()));
-        assert_eq!(owntracks_id("owntracks/jane/phone/some/thing"), None);
-        assert_eq!(owntracks_id("owntracks/jane"), None);
-        assert_eq!(owntracks_id("owntracks//phone"), None);
-        assert_eq!(owntracks_id(&format!("owntracks/{}/phone", "j".repeat(60))), None);
-    }
-
-    #[test]
-    fn an_unknown_topic_still_names_the_device_where_it_can() {
-        assert_eq!(known_device("telemetry/bicycle/b-1"), Some("b-1".into()));
-        let too_long = format!("telemetry/car/{}", "x".repeat(65));
-        for topic in ["telemetry/car/", "telemetry/car/a b", "telemetry/car", "x", "", &too_long] {
-            assert_eq!(known_device(topic), None, "{topic}");
+    fn what_mqtt_does_not_allow_is_refused() {
+        let error = |text: &str| text.parse::<Topic>().unwrap_err();
+        for text in ["a/#/b", "a+", "a/b#", "{devise}", "{device", "a\0"] {
+            assert!(matches!(error(text), InvalidTopic::Level(_)), "{text}");
         }
+        assert!(matches!(error("$share/g/a"), InvalidTopic::Dollar(_)));
+        assert!(matches!(error("{device}/{device}"), InvalidTopic::Twice(_)));
+        assert_eq!(error(""), InvalidTopic::Length);
     }
 }

@@ -23,7 +23,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::access::{Door, Peer};
 use super::connections::{Connection, Connections, Will};
 use super::{Decode, Subscribed};
-use crate::{Arrival, Clock, Decoded, Reason, Rejected, Sender};
+use crate::source::Outcome;
+use crate::{Arrival, Clock, Reason, Rejected, Sender};
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -88,8 +89,6 @@ impl Desk {
         ))
     }
 }
-
-type Outcome = Result<Decoded, (Option<Arc<str>>, Rejected)>;
 
 /// What a device that logged in says about another is held against itself.
 fn only_for_itself(own: &Arc<str>, decoded: Outcome, topic: &str, payload: &Bytes) -> Outcome {

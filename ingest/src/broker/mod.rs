@@ -29,14 +29,15 @@ use tokio::task::JoinHandle;
 
 pub use access::{Account, Credentials, Login, TokenHash};
 
-use crate::{Arrival, Clock, Decoded, Rejected};
+use crate::source::Outcome;
+use crate::{Arrival, Clock};
 use access::Door;
 use connections::Connections;
 use desk::Desk;
 use limits::Limits;
 
 /// What decodes a payload, given its topic and now in milliseconds.
-pub type Decode = fn(&str, &Bytes, i64) -> Result<Decoded, (Option<Arc<str>>, Rejected)>;
+type Decode = Box<dyn Fn(&str, &Bytes, i64) -> Outcome + Send + Sync>;
 
 /// A packet larger than this ends its connection; what is smaller and still too large for a
 /// reading is quarantined or refused by name.
@@ -130,10 +131,11 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Returns when the broker listens. May be called from within another runtime.
+    /// Returns when the broker listens; `decode` is given topic, payload and now in milliseconds.
+    /// May be called from within another runtime.
     pub fn start(
         options: &BrokerOptions,
-        decode: Decode,
+        decode: impl Fn(&str, &Bytes, i64) -> Outcome + Send + Sync + 'static,
         clock: Clock,
         arrivals: mpsc::Sender<Arrival>,
     ) -> Result<Self, BrokerError> {
@@ -148,7 +150,7 @@ impl Broker {
                 internal: Login::random().map_err(BrokerError::Random)?,
                 anonymous: options.anonymous,
             },
-            decode,
+            decode: Box::new(decode),
             clock,
             arrivals,
             subscribed: broadcast::Sender::new(SUBSCRIBED_BACKLOG),

@@ -78,6 +78,19 @@ impl Draft {
         Self { problem: Some(Problem::new(reason, detail)), ..Self::default() }
     }
 
+    /// The device that it names.
+    pub(super) fn device(&self) -> Option<&str> {
+        self.device.as_deref()
+    }
+
+    /// Where the topic does not tell whose it is.
+    pub(super) fn must_name(&mut self, device: &str) {
+        if self.device() != Some(device) {
+            let detail = format!("the message is of {device}; send one device's readings in one");
+            self.problem.get_or_insert(Problem::new(Reason::NotOwnTopic, detail));
+        }
+    }
+
     /// Takes a field under its native name.
     pub(super) fn put(&mut self, field: Field, value: &Scalar) {
         self.put_as(field.name(), field, value);

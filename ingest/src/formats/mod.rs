@@ -14,46 +14,66 @@ mod time;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use self::draft::{Draft, Problem};
-use crate::topic::{Route, route};
+use crate::source::{self, Outcome, Sources};
 use crate::{Decoded, DeviceKind, Reason, Rejected};
 
 /// Longest payload that is looked into: some 400 readings. What is longer waits on the device,
 /// and the memory of one message stays bounded.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
 
-/// Decodes and validates a message that arrived on `topic` at `now_ms`.
-///
-/// A message without readings and without error (an OwnTracks type that carries none) decodes to
-/// no readings: it is acknowledged and counts nothing.
-///
-/// # Errors
-/// When the message as a whole is unusable, which counts as one reading; with the device, where
-/// the topic names one. A bad reading among others is an error among [`Decoded::readings`].
-pub fn decode(
-    topic: &str,
-    payload: &Bytes,
-    now_ms: i64,
-) -> Result<Decoded, (Option<Arc<str>>, Rejected)> {
-    let whole = |problem: Problem| rejected(problem, payload.clone());
-    let (device, kind, format) = match route(topic) {
-        Route::Telemetry { kind, device } => (device, kind, Format::Native),
-        Route::OwnTracks { device } => (device, DeviceKind::Tracker, Format::OwnTracks),
-        Route::Unknown { device, detail } => {
-            return Err((device, whole(Problem::new(Reason::UnknownTopic, detail))));
-        }
-    };
-    match drafts(format, payload) {
-        Ok(drafts) => Ok(decoded(device, kind, drafts, payload, now_ms)),
-        Err(problem) => Err((Some(device), whole(problem))),
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Format {
+/// How readings are written in a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
     Native,
     OwnTracks,
+}
+
+/// [`Sources::decode`] with the default sources.
+///
+/// # Errors
+/// See there.
+pub fn decode(topic: &str, payload: &Bytes, now_ms: i64) -> Outcome {
+    Sources::default().decode(topic, payload, now_ms)
+}
+
+/// Reads a message of `device`, or of the one device that it names.
+pub(crate) fn read(
+    format: Format,
+    device: Option<Arc<str>>,
+    kind: DeviceKind,
+    payload: &Bytes,
+    now_ms: i64,
+) -> Outcome {
+    let whole = |device, problem| Err((device, rejected(problem, payload.clone())));
+    let mut drafts = match drafts(format, payload) {
+        Ok(drafts) => drafts,
+        Err(problem) => return whole(device, problem),
+    };
+    let device = match device {
+        Some(device) => device,
+        None => match named_device(&mut drafts) {
+            Ok(device) => device,
+            Err(problem) => return whole(None, problem),
+        },
+    };
+    Ok(decoded(device, kind, drafts, payload, now_ms))
+}
+
+/// The device that the first reading names; readings of others cannot be used.
+fn named_device(drafts: &mut [Draft]) -> Result<Arc<str>, Problem> {
+    let named = drafts.iter().find_map(Draft::device).filter(|id| source::is_device_id(id));
+    let Some(device) = named.map(Arc::from) else {
+        let detail = "neither the topic nor `device` names a device".to_owned();
+        return Err(Problem::new(Reason::UnknownTopic, detail));
+    };
+    for draft in drafts {
+        draft.must_name(&device);
+    }
+    Ok(device)
 }
 
 fn drafts(format: Format, payload: &Bytes) -> Result<Vec<Draft>, Problem> {
