@@ -1,15 +1,18 @@
 //! What comes in: MQTT packets become typed [`Reading`]s.
 //!
 //! In the order a message takes:
-//! [`broker`] (the embedded MQTT broker) holds the PUBACK and hands each publish over as an
-//! [`Arrival`]; [`topic`] says what the topic means; [`formats`] decode the payload into
-//! [`Reading`]s of named [`measure`]s; [`Reason`] names what could not be used. What becomes of
-//! an arrival (stored, quarantined, refused, duplicate) is decided where the journal commits, and
-//! travels back through its [`Acknowledgement`].
+//! [`broker`] (the embedded MQTT broker) or [`collector`] (a client of any other) holds the PUBACK
+//! and hands each publish over as an [`Arrival`]; [`source`] says what its [`topic`] means;
+//! [`formats`] decode the payload into [`Reading`]s of named [`measure`]s; [`Reason`] names what
+//! could not be used. What becomes of an arrival (stored, quarantined, refused, duplicate) is
+//! decided where the journal commits, and travels back through its [`Acknowledgement`].
 
 #[cfg(feature = "broker")]
 pub mod broker;
+#[cfg(feature = "collector")]
+pub mod collector;
 pub mod topic;
+pub mod source;
 pub mod formats;
 mod arrival;
 mod clock;
