@@ -8,7 +8,9 @@ use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, PublishProperties};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::notices::{Limiter, message};
 
@@ -22,7 +24,7 @@ const IN_FLIGHT: u16 = 100;
 /// Requests between here and the client: what is in flight, and as many explanations.
 const REQUESTS: usize = 2 * IN_FLIGHT as usize;
 
-/// A broker that does not take a packet for this long is as good as gone.
+/// A broker that owes acknowledgements and gives none for this long is as good as gone.
 const STUCK: Duration = Duration::from_secs(10);
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -55,7 +57,7 @@ pub async fn run(
     let mut resend = resend;
     loop {
         let connected = match Sending::start(&options, &journal, &mut resend, &mut limiter).await {
-            Ok(mut sending) => sending.run(&mut shutdown).await,
+            Ok((mut sending, eventloop)) => sending.run(eventloop, &mut shutdown).await,
             Err(error) => Err(Broken::Journal(error)),
         };
         match connected {
@@ -96,7 +98,6 @@ struct Sending<'a> {
     journal: &'a Journal,
     reader: Reader,
     client: AsyncClient,
-    eventloop: EventLoop,
     released: watch::Receiver<i64>,
     resend: &'a mut watch::Receiver<Option<Resend>>,
     notices: broadcast::Receiver<Notice>,
@@ -108,6 +109,8 @@ struct Sending<'a> {
     handed: VecDeque<Option<i64>>,
     on_the_way: HashMap<u16, i64>,
     unacknowledged: BTreeSet<i64>,
+    /// Since when the broker owes an acknowledgement.
+    owed_since: Instant,
     recorded: i64,
     sent: bool,
 }
@@ -118,7 +121,7 @@ impl<'a> Sending<'a> {
         journal: &'a Journal,
         resend: &'a mut watch::Receiver<Option<Resend>>,
         limiter: &'a mut Limiter,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<(Self, EventLoop), ReadError> {
         let mut mqtt = MqttOptions::new("datanaut-deliver", &options.host, options.port);
         mqtt.set_credentials(&options.user, &options.password);
         mqtt.set_keep_alive(Duration::from_secs(15));
@@ -128,11 +131,10 @@ impl<'a> Sending<'a> {
         let reader = journal.reader();
         let cursor = blocking(&reader, |reader| reader.cursor(OUTPUT)).await?;
         let live = journal.live();
-        Ok(Self {
+        let sending = Self {
             journal,
             reader,
             client,
-            eventloop,
             released: live.released(),
             resend,
             notices: live.notices(),
@@ -142,33 +144,49 @@ impl<'a> Sending<'a> {
             handed: VecDeque::new(),
             on_the_way: HashMap::new(),
             unacknowledged: BTreeSet::new(),
+            owed_since: Instant::now(),
             recorded: cursor,
             sent: false,
-        })
+        };
+        Ok((sending, eventloop))
     }
 
-    async fn run(&mut self, shutdown: &mut watch::Receiver<bool>) -> Result<(), Broken> {
+    async fn run(
+        &mut self,
+        eventloop: EventLoop,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Result<(), Broken> {
         // The outbox may have grown before anybody watched it.
         self.released.mark_changed();
+        // Cut short, the client would connect all over again, or lose what it was about to write.
+        let polling = poll(eventloop);
+        tokio::pin!(polling);
         loop {
-            let stopping = *shutdown.borrow();
+            let stopping = *shutdown.borrow() || shutdown.has_changed().is_err();
             if stopping && self.unacknowledged.is_empty() {
                 return Ok(());
             }
             self.hand_over();
             tokio::select! {
-                event = tokio::time::timeout(STUCK, self.eventloop.poll()) => match event {
-                    Ok(event) => self.take(event).await?,
-                    // Nothing for as long as half a keep-alive is normal; something unsent is not.
-                    Err(_) if self.unacknowledged.is_empty() => {}
-                    Err(_) => return Err(self.broken("the broker takes nothing")),
-                },
+                (eventloop, event) = &mut polling => {
+                    polling.set(poll(eventloop));
+                    self.take(event).await?;
+                }
+                () = tokio::time::sleep_until(self.owed_since + STUCK),
+                    if !self.unacknowledged.is_empty() =>
+                {
+                    return Err(self.broken("the broker acknowledges nothing"));
+                }
                 changed = self.released.changed(), if self.rows.is_empty() => {
                     changed.map_err(|_| Broken::Closed)?;
                     self.read_on().await?;
                 }
                 Ok(()) = self.resend.changed() => self.start_again(),
-                Ok(notice) = self.notices.recv() => self.explain(&notice),
+                notice = self.notices.recv() => match notice {
+                    Ok(notice) => self.explain(&notice),
+                    Err(RecvError::Lagged(lost)) => tracing::debug!(lost, "explanations were lost"),
+                    Err(RecvError::Closed) => return Err(Broken::Closed),
+                },
                 () = told_to_stop(shutdown), if !stopping => {}
             }
         }
@@ -176,16 +194,15 @@ impl<'a> Sending<'a> {
 
     /// Reads the next rows of the outbox.
     async fn read_on(&mut self) -> Result<(), Broken> {
-        let read = self.read;
+        let (read, released) = (self.read, *self.released.borrow_and_update());
         let rows = blocking(&self.reader, move |reader| reader.released_after(read, REQUESTS))
             .await
             .map_err(Broken::Journal)?;
-        if rows.len() == REQUESTS {
-            self.released.mark_changed();
-        }
-        self.read = rows.last().map_or(self.read, |row| row.position);
+        let last = rows.last().map_or(read, |row| row.position);
+        // What had expired is in the outbox too, and is not sent.
+        self.read = if rows.len() < REQUESTS { last.max(released) } else { last };
         self.rows.extend(rows);
-        Ok(())
+        self.record().await
     }
 
     /// Gives the client what it can take without waiting: the poll loop must never wait for it.
@@ -206,6 +223,9 @@ impl<'a> Sending<'a> {
             );
             if publish.is_err() {
                 return;
+            }
+            if self.unacknowledged.is_empty() {
+                self.owed_since = Instant::now();
             }
             self.handed.push_back(Some(row.position));
             self.unacknowledged.insert(row.position);
@@ -242,11 +262,16 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Moves the cursor up to the first message that is still on its way.
     async fn acknowledged(&mut self, packet: u16) -> Result<(), Broken> {
         let Some(position) = self.on_the_way.remove(&packet) else { return Ok(()) };
         self.sent = true;
+        self.owed_since = Instant::now();
         self.unacknowledged.remove(&position);
+        self.record().await
+    }
+
+    /// Moves the cursor up to the first message that is still to be sent or on its way.
+    async fn record(&mut self) -> Result<(), Broken> {
         let next = self.rows.front().map_or(self.read + 1, |row| row.position);
         let cursor = self.unacknowledged.first().map_or(next, |first| *first) - 1;
         if cursor > self.recorded {
@@ -279,6 +304,12 @@ impl<'a> Sending<'a> {
     fn broken(&self, error: &str) -> Broken {
         Broken::Broker { error: error.to_owned(), sent: self.sent }
     }
+}
+
+/// One step of the connection, which can be waited for beside other things.
+async fn poll(mut eventloop: EventLoop) -> (EventLoop, Result<Event, ConnectionError>) {
+    let event = eventloop.poll().await;
+    (eventloop, event)
 }
 
 /// What MQTT 5 has room for beside the message: its type, how long it is of use, and the
