@@ -15,6 +15,15 @@ from datanaut import HERE, ROOT, Process, wait_for
 NODE = os.environ.get("DATANAUT_NODE", f"{ROOT}/target/e2e/")
 
 
+def subscribed(process, word):
+    """Waits until a subscriber says so; one that never does is not left behind."""
+    try:
+        wait_for(f"{process.command} to be subscribed", lambda: word in process.out.text())
+    except AssertionError:
+        process.end()
+        raise
+
+
 class Listener:
     """mosquitto_sub, as an insurer would start it."""
 
@@ -23,7 +32,7 @@ class Listener:
             ["stdbuf", "-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", server.mqtt, "-t", topic, "-q", "1",
              "-F", "%t\t%p", "-d", *flags]
         )
-        wait_for("mosquitto_sub to be subscribed", lambda: "SUBACK" in self.process.out.text())
+        subscribed(self.process, "SUBACK")
 
     def messages(self):
         """(topic, payload) of what came so far."""
@@ -132,7 +141,7 @@ class MqttJs:
             [node, HERE / "subscribe.mjs", server.broker, topic, version],
             env={**os.environ, "DATANAUT_NODE": NODE},
         )
-        wait_for("MQTT.js to be subscribed", lambda: "subscribed" in self.process.out.lines)
+        subscribed(self.process, "subscribed")
 
     def messages(self):
         return [json.loads(line) for line in self.process.out.lines if line.startswith("{")]
