@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::CheckArgs;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, collecting};
 
 pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     match Config::load(&args.file) {
@@ -26,18 +26,21 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
 }
 
 fn summary(config: &Config) -> String {
-    let Config { mqtt, http, data, sim, clock, weather, journal } = config;
+    let Config { mqtt, http, data, sim, clock, weather, journal, .. } = config;
     let clients =
         mqtt.max_clients.map_or("as many clients as open files allow".to_owned(), |most| {
             format!("at most {most} clients")
         });
-    let lines = [
-        format!(
+    let embedded = match mqtt.embedded {
+        true => format!(
             "mqtt     {}{}, {}, {clients}",
             mqtt.addr(),
             if mqtt.port_auto() { " or the next free port" } else { "" },
             if mqtt.anonymous { "without login" } else { "login needed" },
         ),
+        false => "mqtt     no broker embedded; triggers go to the first collector's".to_owned(),
+    };
+    let lines = [
         format!("http     {}", http.listen),
         format!(
             "data     {}, registry {}",
@@ -61,7 +64,8 @@ fn summary(config: &Config) -> String {
             journal.max_batch,
         ),
     ];
-    lines.map(|line| format!("  {line}")).join("\n")
+    let lines = std::iter::once(embedded).chain(collecting(config)).chain(lines);
+    lines.map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 fn hours(duration: std::time::Duration) -> jiff::SignedDuration {

@@ -1,5 +1,6 @@
 //! The configuration: defaults, then the file, then the flags. docs/configuration.md explains it.
 
+mod collect;
 mod error;
 #[cfg(test)]
 mod tests;
@@ -11,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ingest::source::Source;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde::de::{self, Deserialize, Deserializer};
 
+pub(crate) use collect::{Collector, summary as collecting};
 pub(crate) use error::ConfigError;
 
 use crate::cli::ServeArgs;
@@ -23,6 +26,10 @@ use crate::cli::ServeArgs;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) mqtt: Mqtt,
+    /// Other brokers to collect from.
+    pub(crate) collector: Vec<Collector>,
+    /// Empty: [`Source::defaults`].
+    pub(crate) source: Vec<Source>,
     pub(crate) http: Http,
     pub(crate) data: Data,
     pub(crate) sim: Sim,
@@ -35,6 +42,8 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Mqtt {
+    /// Off, devices and insurers are on the broker of the first collector.
+    pub(crate) embedded: bool,
     listen: SocketAddr,
     /// Takes the place of the port in `listen`.
     port: Option<Port>,
@@ -61,7 +70,7 @@ impl Mqtt {
 impl Default for Mqtt {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 1883));
-        Self { listen, port: None, anonymous: true, max_clients: None }
+        Self { embedded: true, listen, port: None, anonymous: true, max_clients: None }
     }
 }
 
@@ -283,6 +292,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 fn duration_text<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     duration(&String::deserialize(input)?).map_err(de::Error::custom)
+}
+
+fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(
+    input: D,
+) -> Result<T, D::Error> {
+    String::deserialize(input)?.parse().map_err(de::Error::custom)
 }
 
 fn timestamp<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D::Error> {

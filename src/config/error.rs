@@ -26,7 +26,7 @@ impl ConfigError {
     }
 
     pub(super) fn from_wrong(path: &Path, text: &str, wrong: &Wrong) -> Self {
-        let (line, column) = line_and_column(text, offset_of_key(text, wrong.key).unwrap_or(0));
+        let (line, column) = line_and_column(text, offset_of_key(text, &wrong.key).unwrap_or(0));
         Self::Invalid { path: path.to_owned(), line, column, what: wrong.to_string() }
     }
 }
@@ -55,11 +55,19 @@ fn unknown_key(message: &str) -> Option<(String, String)> {
     Some((key, advice))
 }
 
-/// Where `section.key` is written.
+/// Where `section.key` or `section[place].key` is written; the section where the key is not.
 fn offset_of_key(text: &str, key: &str) -> Option<usize> {
     let (section, key) = key.split_once('.')?;
-    let table = toml::de::DeTable::parse(text).ok()?;
-    let section = table.get_ref().get(section)?.get_ref().as_table()?;
-    let (found, _) = section.iter().find(|(name, _)| name.get_ref() == key)?;
-    Some(found.span().start)
+    let (section, place) = match section.strip_suffix(']').and_then(|list| list.split_once('[')) {
+        Some((section, place)) => (section, place.parse().ok()),
+        None => (section, None),
+    };
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut section = document.get_ref().get(section)?;
+    if let Some(place) = place {
+        section = section.get_ref().as_array()?.get::<usize>(place)?;
+    }
+    let keys = section.get_ref().as_table()?;
+    let found = keys.iter().find(|(name, _)| name.get_ref() == key);
+    Some(found.map_or(section.span().start, |(found, _)| found.span().start))
 }

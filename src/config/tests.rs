@@ -16,11 +16,11 @@ fn check(text: &str, expect: &str) {
     assert!(error.contains(expect), "{error:?} does not contain {expect:?}");
 }
 
-/// The sample with its commented-out keys (`# key = value`) switched on.
+/// The sample with its commented-out keys (`# key = value`) and tables (`# [[table]]`) switched on.
 fn sample_with_everything() -> String {
     let is_key = |rest: &str| rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
     let switched_on = |line: &str| match line.strip_prefix("# ") {
-        Some(rest) if is_key(rest) => rest.to_owned(),
+        Some(rest) if is_key(rest) || rest.starts_with("[[") => rest.to_owned(),
         _ => line.to_owned(),
     };
     SAMPLE.lines().map(switched_on).collect::<Vec<_>>().join("\n")
@@ -38,6 +38,10 @@ fn the_sample_explains_every_optional_key_with_a_valid_value() {
     assert!(config.mqtt.max_clients.is_some());
     assert!(config.data.registry.is_some());
     assert!(config.clock.start.is_some());
+    let collector = &config.collector[0];
+    assert!(collector.username.is_some() && collector.password_file.is_some());
+    assert!(collector.share.is_some());
+    assert!(!config.source[0].devices.is_empty() && !config.source[0].from.is_empty());
 }
 
 #[test]
@@ -101,6 +105,62 @@ fn what_makes_no_sense_is_refused_where_it_is_written() {
     check("[journal]\nquarantine_keep = \"1y\"", "datanaut.toml:2:19: ");
     check("[journal]\nmax_batch = 0", "journal.max_batch");
     check("[data]\ndir = \"\"", "data.dir");
+}
+
+#[test]
+fn what_cannot_be_collected_is_refused_where_it_is_written() {
+    let collector = |rest: &str| format!("[[collector]]\nurl = \"mqtt://plant\"\n{rest}");
+    let source = |rest: &str| format!("[[source]]\ntopic = \"a/{{device}}\"\n{rest}");
+    let native = "format = \"native\"\nkind = \"car\"\n";
+    check("[mqtt]\nembedded = false", "datanaut.toml:2:1: mqtt.embedded: false leaves nobody");
+    let external = format!("[mqtt]\nembedded = false\n{}", collector(""));
+    check(&external, "set sim.enabled = false");
+    check("[[collector]]\nclient_id = \"x\"", "missing field `url`");
+    check("[[collector]]\nurl = \"mqtts://plant\"", "datanaut.toml:2:7: TLS is not supported");
+    check(&collector("clientid = \"x\""), "3:1: unknown key `clientid`, did you mean `client_id`?");
+    check(&collector("client_id = \"\""), "3:1: collector[0].client_id: `` cannot be used");
+    check(&collector("client_id = \"embedded\""), "give a name of its own");
+    check(&collector(&collector("")), "3:1: collector[1].client_id: `datanaut` collects from");
+    check(&collector("password_file = \"p\""), "3:1: collector[0].password_file");
+    check(&collector("share = \"a/b\""), "3:1: collector[0].share");
+    check(&collector("receive_maximum = 0"), "datanaut.toml:3:19: ");
+    check(&collector("protocol = \"4\""), "3.1.1");
+
+    check(
+        &source("format = \"native\""),
+        "2:1: source[0].topic: `a/{device}` says nothing of the kind",
+    );
+    check(&source("format = \"csv\""), "datanaut.toml:3:10: ");
+    check(
+        &source(&format!("{native}from = [\"plant\"]")),
+        "5:1: source[0].from: `plant` is none of embedded",
+    );
+    check(&source(&format!("{native}devices = [\"*\"]")), "5:1: source[0].devices");
+    check(
+        "[[source]]\ntopic = \"#\"\nformat = \"native\"\nkind = \"car\"",
+        "name the devices' topics",
+    );
+    let elsewhere =
+        format!("{}{}", source(&format!("{native}from = [\"embedded\"]\n")), collector(""));
+    check(&elsewhere, "no source holds for datanaut");
+}
+
+#[test]
+fn collectors_and_sources_become_what_is_subscribed_to() {
+    let config = parse(
+        "[mqtt]\nembedded = false\nlisten = \"0.0.0.0:1883\"\n[sim]\nenabled = false\n\
+         [[collector]]\nurl = \"mqtt://plant:1884\"\nprotocol = \"3.1.1\"\n\
+         [[collector]]\nurl = \"mqtt://[::1]\"\nclient_id = \"home\"\n\
+         [[source]]\ntopic = \"plant/{device}/+\"\nformat = \"native\"\nkind = \"product\"\n\
+         [[source]]\ntopic = \"owntracks/{user}/{device}\"\nformat = \"owntracks\"\nfrom = [\"home\"]",
+    )
+    .unwrap();
+    let collectors = config.collectors().unwrap();
+    let filters = |at: usize| collectors[at].sources.filters().collect::<Vec<_>>();
+    assert_eq!((&*collectors[0].host, collectors[0].port), ("plant", 1884));
+    assert_eq!(filters(0), ["plant/+/+"]);
+    assert_eq!(filters(1), ["plant/+/+", "owntracks/+/+"]);
+    assert_eq!(collectors[1].host, "[::1]");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is well-formed and still makes no sense.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{Config, Port};
@@ -8,8 +9,8 @@ use super::{Config, Port};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {what}")]
 pub(crate) struct Wrong {
-    /// `section.key`
-    pub(super) key: &'static str,
+    /// `section.key` or `section[place].key`
+    pub(super) key: Cow<'static, str>,
     pub(super) what: String,
 }
 
@@ -28,7 +29,7 @@ const FASTEST_CLOCK: f64 = 100_000.0;
 impl Config {
     pub(super) fn validate(&self) -> Result<(), Wrong> {
         let mqtt = self.mqtt.addr();
-        if self.mqtt.anonymous && !mqtt.ip().to_canonical().is_loopback() {
+        if self.mqtt.embedded && self.mqtt.anonymous && !mqtt.ip().to_canonical().is_loopback() {
             return wrong(
                 "mqtt.listen",
                 format!(
@@ -37,7 +38,7 @@ impl Config {
                 ),
             );
         }
-        if mqtt == self.http.listen && mqtt.port() != 0 {
+        if self.mqtt.embedded && mqtt == self.http.listen && mqtt.port() != 0 {
             return wrong(
                 "http.listen",
                 format!("{mqtt} is the broker's address too: give another port"),
@@ -53,6 +54,7 @@ impl Config {
                 format!("{speed} is not above 0 and at most {FASTEST_CLOCK}"),
             );
         }
+        self.validate_collecting()?;
         self.validate_journal()
     }
 
@@ -104,6 +106,9 @@ impl Config {
     }
 }
 
-fn wrong(key: &'static str, what: impl Into<String>) -> Result<(), Wrong> {
-    Err(Wrong { key, what: what.into() })
+pub(super) fn wrong<T>(
+    key: impl Into<Cow<'static, str>>,
+    what: impl Into<String>,
+) -> Result<T, Wrong> {
+    Err(Wrong { key: key.into(), what: what.into() })
 }
