@@ -1,7 +1,9 @@
-//! The side that faces devices and insurers: the embedded broker, and the sender of triggers.
+//! The side that faces devices and insurers: the embedded broker, the collectors on other brokers,
+//! and the sender of triggers.
 //!
 //! While the journal cannot commit, connections that wait for it cannot even answer a ping. So the
-//! broker goes when the journal stalls and comes back, on the same address, when it can write.
+//! broker and the collectors go when the journal stalls and come back when it can write, the broker
+//! on the same address.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use dashboards::BrokerState;
 use deliver::Resend;
 use ingest::broker::{Broker, BrokerError, BrokerOptions, Subscribed};
+use ingest::collector::{CollectorOptions, CollectorState, Collectors};
+use ingest::source::Sources;
 use ingest::{Arrival, Clock};
 use journal::{Health, Journal};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -29,16 +33,29 @@ const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(800);
 
 const START_AGAIN: Duration = Duration::from_millis(500);
 
-/// A broker and the sender of triggers, kept up for as long as the journal can commit.
+/// Where readings come from and triggers go.
+pub(crate) struct Sides {
+    pub(crate) home: Home,
+    pub(crate) collectors: Vec<CollectorOptions>,
+}
+
+/// The broker on which triggers go out.
+pub(crate) enum Home {
+    Embedded(BrokerOptions, Sources),
+    Elsewhere(deliver::Options),
+}
+
+/// Broker, collectors and the sender of triggers, kept up for as long as the journal can commit.
 pub(crate) struct Front {
-    pub(crate) addr: SocketAddr,
+    /// Of the embedded broker.
+    pub(crate) addr: Option<SocketAddr>,
     pub(crate) state: watch::Receiver<BrokerState>,
     stop: watch::Sender<bool>,
     keeper: JoinHandle<()>,
 }
 
 struct Keeper {
-    options: BrokerOptions,
+    sides: Sides,
     clock: Clock,
     arrivals: mpsc::Sender<Arrival>,
     journal: Journal,
@@ -48,21 +65,23 @@ struct Keeper {
 
 impl Front {
     pub(crate) fn start(
-        mut options: BrokerOptions,
+        mut sides: Sides,
         clock: Clock,
         arrivals: mpsc::Sender<Arrival>,
         journal: Journal,
     ) -> Result<Self, BrokerError> {
-        let broker = open(&options, &clock, &arrivals)?;
-        let addr = broker.local_addr();
-        // Whoever found us here finds us here again.
-        options.listen = addr;
-        options.port_auto = false;
-        let state = watch::Sender::new(BrokerState::Accepting);
+        let open = Open::start(&sides, &clock, &arrivals)?;
+        let addr = open.broker.as_ref().map(Broker::local_addr);
+        if let (Home::Embedded(options, _), Some(addr)) = (&mut sides.home, addr) {
+            // Whoever found us here finds us here again.
+            options.listen = addr;
+            options.port_auto = false;
+        }
+        let state = watch::Sender::new(open.state());
         let watched = state.subscribe();
         let (stop, stopped) = watch::channel(false);
-        let keeper = Keeper { options, clock, arrivals, journal, state, stop: stopped };
-        Ok(Self { addr, state: watched, stop, keeper: tokio::spawn(keeper.run(broker)) })
+        let keeper = Keeper { sides, clock, arrivals, journal, state, stop: stopped };
+        Ok(Self { addr, state: watched, stop, keeper: tokio::spawn(keeper.run(open)) })
     }
 
     /// Sends what is to be sent, then lets the clients go. The journal must still be running.
@@ -74,56 +93,137 @@ impl Front {
     }
 }
 
-fn open(
+/// What takes readings in, while the journal can commit.
+struct Open {
+    broker: Option<Broker>,
+    /// Where triggers go.
+    destination: deliver::Options,
+    collectors: Collectors,
+    states: watch::Receiver<Vec<CollectorState>>,
+}
+
+impl Open {
+    fn start(
+        sides: &Sides,
+        clock: &Clock,
+        arrivals: &mpsc::Sender<Arrival>,
+    ) -> Result<Self, BrokerError> {
+        let (broker, destination) = match &sides.home {
+            Home::Embedded(options, sources) => {
+                let broker = start_broker(options, sources.clone(), clock, arrivals)?;
+                let destination = inside(&broker);
+                (Some(broker), destination)
+            }
+            Home::Elsewhere(destination) => (None, destination.clone()),
+        };
+        let collectors = Collectors::start(&sides.collectors, clock, arrivals);
+        let states = collectors.states();
+        Ok(Self { broker, destination, collectors, states })
+    }
+
+    /// Whether devices can publish: to the embedded broker; without one, through every collector.
+    fn state(&self) -> BrokerState {
+        if self.broker.is_some() {
+            return BrokerState::Accepting;
+        }
+        let hindrance = |state: &CollectorState| match state {
+            CollectorState::Collecting => None,
+            CollectorState::Connecting => Some("connecting to the broker".to_owned()),
+            CollectorState::Away { reason } => Some(reason.clone()),
+        };
+        match self.states.borrow().iter().find_map(hindrance) {
+            None => BrokerState::Accepting,
+            Some(reason) => BrokerState::Closed { reason },
+        }
+    }
+
+    /// The next change of [`Self::state`]; none with an embedded broker.
+    async fn changed(&mut self) {
+        if self.broker.is_some() || self.states.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    async fn stop(self) {
+        self.collectors.stop().await;
+        if let Some(broker) = self.broker {
+            broker.stop().await;
+        }
+    }
+
+    async fn drop_connections(self) {
+        self.collectors.drop_connections().await;
+        if let Some(broker) = self.broker {
+            broker.drop_connections();
+        }
+    }
+}
+
+fn start_broker(
     options: &BrokerOptions,
+    sources: Sources,
     clock: &Clock,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> Result<Broker, BrokerError> {
-    Broker::start(options, ingest::formats::decode, clock.clone(), arrivals.clone())
+    let decode = move |topic: &str, payload: &_, now| sources.decode(topic, payload, now);
+    Broker::start(options, decode, clock.clone(), arrivals.clone())
+}
+
+fn inside(broker: &Broker) -> deliver::Options {
+    let (addr, login) = (broker.local_addr(), broker.internal_login());
+    deliver::Options {
+        host: addr.ip().to_string(),
+        port: addr.port(),
+        user: login.username.clone(),
+        password: login.password.clone(),
+    }
 }
 
 impl Keeper {
-    async fn run(mut self, mut broker: Broker) {
+    async fn run(mut self, mut open: Open) {
         let mut health = self.journal.live().health();
         loop {
-            let sender = self.start_sender(&broker);
-            let went = tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => Went::Stopped,
-                stalled = health.wait_for(|health| *health != Health::Writable) => match stalled {
-                    Ok(_) => Went::Stalled,
-                    Err(_) => Went::Stopped,
-                },
+            let sender = self.start_sender(&open);
+            let went = loop {
+                self.state.send_replace(open.state());
+                tokio::select! {
+                    _ = self.stop.wait_for(|stop| *stop) => break Went::Stopped,
+                    stalled = health.wait_for(|health| *health != Health::Writable) => match stalled {
+                        Ok(_) => break Went::Stalled,
+                        Err(_) => break Went::Stopped,
+                    },
+                    () = open.changed() => {}
+                }
             };
             match went {
                 Went::Stopped => {
                     sender.finish().await;
-                    broker.stop().await;
+                    open.stop().await;
                     return;
                 }
                 Went::Stalled => {
                     tracing::error!("dropping all connections until the journal can commit again");
                     self.close("the journal cannot commit");
                     sender.finish().await;
-                    broker.drop_connections();
+                    open.drop_connections().await;
                 }
             }
             let Some(next) = self.open_again(&mut health).await else { return };
-            broker = next;
+            open = next;
         }
     }
 
     /// Waits until the journal can commit, then starts a broker where the old one was.
-    async fn open_again(&mut self, health: &mut watch::Receiver<Health>) -> Option<Broker> {
+    async fn open_again(&mut self, health: &mut watch::Receiver<Health>) -> Option<Open> {
         tokio::select! {
             _ = self.stop.wait_for(|stop| *stop) => return None,
             writable = health.wait_for(|health| *health == Health::Writable) => { writable.ok()?; }
         }
         loop {
-            match open(&self.options, &self.clock, &self.arrivals) {
-                Ok(broker) => {
+            match Open::start(&self.sides, &self.clock, &self.arrivals) {
+                Ok(open) => {
                     tracing::info!("the journal commits again; the broker is back");
-                    self.state.send_replace(BrokerState::Accepting);
-                    return Some(broker);
+                    return Some(open);
                 }
                 Err(error) => {
                     tracing::error!(%error, "the broker cannot start again; trying on");
@@ -141,23 +241,15 @@ impl Keeper {
         self.state.send_replace(BrokerState::Closed { reason: reason.to_owned() });
     }
 
-    fn start_sender(&self, broker: &Broker) -> Sender {
-        let login = broker.internal_login();
-        let addr = broker.local_addr();
-        let options = deliver::Options {
-            host: addr.ip().to_string(),
-            port: addr.port(),
-            user: login.username.clone(),
-            password: login.password.clone(),
-        };
+    fn start_sender(&self, open: &Open) -> Sender {
         let (stop, stopped) = watch::channel(false);
         let (resend, resent) = watch::channel(None);
-        let again = tokio::spawn(send_again(
-            self.journal.clone(),
-            self.clock.now_ms(),
-            broker.subscribed(),
-            resend,
-        ));
+        // Other brokers keep their sessions: nothing needs to go out again.
+        let again = open.broker.as_ref().map(|broker| {
+            let (journal, subscribed) = (self.journal.clone(), broker.subscribed());
+            tokio::spawn(send_again(journal, self.clock.now_ms(), subscribed, resend))
+        });
+        let options = open.destination.clone();
         let task = tokio::spawn(deliver::run(options, self.journal.clone(), resent, stopped));
         Sender { stop, task, again }
     }
@@ -171,12 +263,14 @@ enum Went {
 struct Sender {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
-    again: JoinHandle<()>,
+    again: Option<JoinHandle<()>>,
 }
 
 impl Sender {
     async fn finish(mut self) {
-        self.again.abort();
+        if let Some(again) = self.again {
+            again.abort();
+        }
         self.stop.send_replace(true);
         if tokio::time::timeout(LAST_ACKNOWLEDGEMENTS, &mut self.task).await.is_err() {
             // They go out again, under the same ids, after the next start.

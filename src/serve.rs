@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{Config, Feed};
-use crate::front::Front;
+use crate::front::{Front, Home, Sides};
 
 /// The registry of the demo.
 const DEMO_REGISTRY: &str = include_str!("../registry.toml");
@@ -33,31 +33,25 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     let Started { journal, arrivals } = started;
     let listener = listen(config.http.listen).await?;
     let http = listener.local_addr().context("the web server's address")?;
-    let options = BrokerOptions {
-        listen: config.mqtt.addr(),
-        port_auto: config.mqtt.port_auto(),
-        max_clients: config.mqtt.max_clients.map(Into::into),
-        anonymous: config.mqtt.anonymous,
-        credentials: credentials(&journal.registry()),
+    let sides = sides(config, &journal.registry())?;
+    let front = Front::start(sides, clock.clone(), arrivals, journal.clone())?;
+    let mqtt = match front.addr {
+        Some(addr) => addr,
+        None => first_broker(config).await,
     };
-    let front = Front::start(options, clock.clone(), arrivals, journal.clone())?;
     let (stop, stopped) = watch::channel(false);
     let app = App {
         live: journal.live(),
         reader: journal.reader(),
         registry: journal.registry(),
         broker: front.state.clone(),
-        info: Info {
-            version: env!("CARGO_PKG_VERSION"),
-            mqtt: front.addr,
-            started_ms: clock.now_ms(),
-        },
+        info: Info { version: env!("CARGO_PKG_VERSION"), mqtt, started_ms: clock.now_ms() },
         clock,
     };
     let mut page = tokio::spawn(dashboards::serve(listener, app, until(stopped.clone())));
     let simulation =
-        config.sim.enabled.then(|| tokio::spawn(simulate(front.addr, config.sim.seed, stopped)));
-    welcome(config, front.addr, http);
+        config.sim.enabled.then(|| tokio::spawn(simulate(mqtt, config.sim.seed, stopped)));
+    welcome(config, mqtt, http);
 
     let mut health = journal.live().health();
     let code = tokio::select! {
@@ -131,6 +125,42 @@ fn seed(config: &Config) -> Result<Vec<Entry>> {
     RegistryFile::parse(&text).context(name)
 }
 
+fn sides(config: &Config, registry: &Registry) -> Result<Sides> {
+    let collectors = config.collectors()?;
+    let home = match collectors.first() {
+        Some(first) if !config.mqtt.embedded => {
+            let (user, password) = first.login.clone().unwrap_or_default();
+            Home::Elsewhere(deliver::Options {
+                host: first.host.clone(),
+                port: first.port,
+                user,
+                password,
+            })
+        }
+        _ => {
+            let options = BrokerOptions {
+                listen: config.mqtt.addr(),
+                port_auto: config.mqtt.port_auto(),
+                max_clients: config.mqtt.max_clients.map(Into::into),
+                anonymous: config.mqtt.anonymous,
+                credentials: credentials(registry),
+            };
+            Home::Embedded(options, config.embedded_sources()?)
+        }
+    };
+    Ok(Sides { home, collectors })
+}
+
+/// Where devices publish when no broker is embedded; unspecified while its name means nothing here.
+async fn first_broker(config: &Config) -> SocketAddr {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let Some(first) = config.collector.first() else { return unknown };
+    match tokio::net::lookup_host(format!("{}:{}", first.url.host, first.url.port)).await {
+        Ok(mut addresses) => addresses.next().unwrap_or(unknown),
+        Err(_) => unknown,
+    }
+}
+
 fn credentials(registry: &Registry) -> Credentials {
     let devices = registry.devices().map(|known| {
         (Account::Device(known.device.id.clone()), known.device.token_sha256.as_deref())
@@ -201,7 +231,12 @@ fn welcome(config: &Config, mqtt: SocketAddr, http: SocketAddr) {
     let dir = config.data.dir.display();
     println!("Datanaut {} is up", env!("CARGO_PKG_VERSION"));
     println!("  page     http://{http}");
-    println!("  MQTT     mqtt://{mqtt}   (devices publish on telemetry/{{kind}}/{{device}})");
+    if config.mqtt.embedded {
+        println!("  MQTT     mqtt://{mqtt}   (devices publish on telemetry/{{kind}}/{{device}})");
+    }
+    for collector in &config.collector {
+        println!("  collects from {}", collector.url);
+    }
     println!("  journal  {dir}");
     println!("  weather  {}, seed {}", config.weather.feed.name(), config.weather.seed);
     match config.sim.enabled {
