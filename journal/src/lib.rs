@@ -13,13 +13,16 @@ mod counts;
 mod history;
 mod late;
 mod live;
+mod message;
 mod outbox;
 mod reader;
 mod recover;
 mod rows;
+mod said;
 mod seal;
 mod sort;
 mod store;
+mod timers;
 #[cfg(test)]
 mod trial;
 mod writer;

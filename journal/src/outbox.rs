@@ -2,15 +2,14 @@
 
 use enrich::registry::{Known, Registry};
 use enrich::rules::{Firing, Rule};
-use enrich::trigger::{
-    CloudEvent, DATASCHEMA, FullEvidence, Key, RuleRef, SOURCE, Status, TriggerData, data,
-};
+use enrich::trigger::{CloudEvent, FullEvidence, Key, RuleRef, Status, TriggerData, data};
 use enrich::{Change, Event, Happening, World};
 use ingest::Fix;
-use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Result, Row};
+use rusqlite::{Connection, Result, Row};
 
 use crate::Counts;
+use crate::message::{Message, kind, sequence_text, timestamp};
+use crate::said::{LastSaid, last_said_of, next_sequence, said};
 
 /// The version of the secret that pseudonyms are made with.
 const KEY_VERSION: i64 = 1;
@@ -69,15 +68,6 @@ pub(crate) struct Outbox<'a> {
     pub(crate) counts: &'a mut Counts,
 }
 
-/// The last thing said under an id.
-struct Said {
-    position: i64,
-    revision: u32,
-    released: bool,
-    withdrawn: bool,
-    data: TriggerData,
-}
-
 impl Outbox<'_> {
     /// Records what changed in the events of a device and tells whom it concerns. `before` is the
     /// list the changes refer to.
@@ -89,7 +79,8 @@ impl Outbox<'_> {
     ) -> Result<()> {
         for change in changes {
             match change {
-                Change::New(event) => {
+                Change::New(mut event) => {
+                    self.tell_apart(device, &mut event)?;
                     let number = self.insert_event(device, &event)?;
                     self.tell(device, number, &event)?;
                 }
@@ -109,7 +100,9 @@ impl Outbox<'_> {
                                 event.time_ms,
                                 to_json(&event)?,
                             ))?;
-                        self.tell(device, stored.number, &event)?;
+                        let ids = self.tell(device, stored.number, &event)?;
+                        // Who would not be told of it as it is now is not left with what it was.
+                        self.take_back(stored.number, &ids)?;
                     }
                 }
                 Change::Withdrawn(at) => self.withdraw(before[at].number)?,
@@ -136,14 +129,28 @@ impl Outbox<'_> {
         Ok(self.connection.last_insert_rowid())
     }
 
+    /// Another event that stands may have kept the identity of this one's cause, which it was
+    /// first found by: then this one takes the next that is free.
+    fn tell_apart(&self, device: &Known, event: &mut Event) -> Result<()> {
+        let mut taken = self.connection.prepare_cached(
+            "SELECT 1 FROM event WHERE device = ?1 AND cause = ?2 AND NOT withdrawn",
+        )?;
+        while taken.exists((device.number, to_json(&event.cause)?))? {
+            event.cause.content = event.cause.content.wrapping_add(1);
+        }
+        Ok(())
+    }
+
     /// Says an event to everybody whose rule and policy it concerns, or what is new about it.
-    fn tell(&mut self, device: &Known, number: i64, event: &Event) -> Result<()> {
+    /// Returns the ids it was said under.
+    fn tell(&mut self, device: &Known, number: i64, event: &Event) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
         let Some(customer) = device.owner_at(event.cause.time_ms) else {
-            return Ok(());
+            return Ok(ids);
         };
         let Some(customer_id) = self.registry.customer(customer).map(|customer| &customer.id)
         else {
-            return Ok(());
+            return Ok(ids);
         };
         let (rules, registry) = (self.rules, self.registry);
         for rule in rules {
@@ -167,18 +174,19 @@ impl Outbox<'_> {
                     &device.device.id,
                     &event.cause,
                 );
+                ids.push(id.clone());
                 let subject = self.key.pseudonym(&firing.policy.insurer, customer_id);
                 let message =
                     Message { id, subject, customer, event: number, data, evidence: evidence_json };
                 self.say(&firing, message)?;
             }
         }
-        Ok(())
+        Ok(ids)
     }
 
     fn say(&mut self, firing: &Firing<'_>, message: Message) -> Result<()> {
         let expired = firing.expires_ms < self.now_ms;
-        match self.said(&message.id)? {
+        match said(self.connection, &message.id)? {
             None => self.release(firing, message, Status::Fired, 0, expired),
             // An event that was withdrawn and turns out to have happened after all is said again.
             Some(said) if !said.withdrawn && same_to_the_reader(&said.data, &message.data) => {
@@ -193,6 +201,10 @@ impl Outbox<'_> {
                     )?
                     .execute((said.position, to_json(&event)?, &message.evidence))?;
                 Ok(())
+            }
+            // Its moment had passed by what was known, and has not by what is known now.
+            Some(said) if !said.released => {
+                self.release(firing, message, Status::Fired, said.revision + 1, false)
             }
             // Who was told something wrong is told what is right, however late.
             Some(said) => self.release(firing, message, Status::Revised, said.revision + 1, false),
@@ -210,7 +222,8 @@ impl Outbox<'_> {
     ) -> Result<()> {
         let insurer = &*firing.policy.insurer;
         let product = firing.rule.product.name();
-        let sequence = if expired { None } else { Some(self.next_sequence(insurer, product)?) };
+        let sequence =
+            if expired { None } else { Some(next_sequence(self.connection, insurer, product)?) };
         let event = message.event(self.now_ms, status, revision, sequence);
         self.insert(Entry {
             message: &message,
@@ -230,8 +243,17 @@ impl Outbox<'_> {
                 "UPDATE event SET withdrawn = 1, revision = revision + 1 WHERE number = ?1",
             )?
             .execute([number])?;
-        for last in self.last_said_of(number)? {
-            let sequence = self.next_sequence(&last.insurer, &last.product)?;
+        self.take_back(number, &[])
+    }
+
+    /// Takes back what was said about an event, but for what was said under `kept`. An insurer
+    /// that may not hear of the customer any more hears nothing.
+    fn take_back(&mut self, number: i64, kept: &[String]) -> Result<()> {
+        for last in last_said_of(self.connection, number)? {
+            if kept.contains(&last.event.id) || !self.may_hear(&last) {
+                continue;
+            }
+            let sequence = next_sequence(self.connection, &last.insurer, &last.product)?;
             let mut event = last.event;
             event.revision += 1;
             event.kind = kind(Status::Withdrawn);
@@ -256,6 +278,14 @@ impl Outbox<'_> {
             })?;
         }
         Ok(())
+    }
+
+    fn may_hear(&self, last: &LastSaid) -> bool {
+        let now_ms = self.now_ms;
+        let rule = self.rules.iter().find(|rule| rule.id == last.event.data.rule.id);
+        rule.is_none_or(|rule| {
+            self.registry.may_tell(last.customer, &last.insurer, rule.purpose, now_ms, now_ms)
+        })
     }
 
     fn insert(&mut self, row: Entry<'_>) -> Result<()> {
@@ -289,72 +319,6 @@ impl Outbox<'_> {
         }
         Ok(())
     }
-
-    fn said(&self, id: &str) -> Result<Option<Said>> {
-        self.connection
-            .prepare_cached(
-                "SELECT position, revision, outcome = 'released', status = 'withdrawn', body
-                 FROM trigger_out
-                 WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
-            )?
-            .query_row([id], |row| {
-                let event: CloudEvent = json(row, 4)?;
-                Ok(Said {
-                    position: row.get(0)?,
-                    revision: row.get(1)?,
-                    released: row.get(2)?,
-                    withdrawn: row.get(3)?,
-                    data: event.data,
-                })
-            })
-            .optional()
-    }
-
-    fn last_said_of(&self, event: i64) -> Result<Vec<LastSaid>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT insurer, product, customer, expires_ms, body, evidence FROM trigger_out AS last
-             WHERE event = ?1 AND outcome = 'released' AND status != 'withdrawn'
-               AND revision = (SELECT max(revision) FROM trigger_out WHERE id = last.id)",
-        )?;
-        let rows = statement.query_map([event], |row| {
-            Ok(LastSaid {
-                insurer: row.get(0)?,
-                product: row.get(1)?,
-                customer: row.get(2)?,
-                expires_ms: row.get(3)?,
-                event: json(row, 4)?,
-                evidence: row.get(5)?,
-            })
-        })?;
-        rows.collect()
-    }
-
-    fn next_sequence(&self, insurer: &str, product: &str) -> Result<i64> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO sequence (insurer, product, last) VALUES (?1, ?2, 1)
-                 ON CONFLICT (insurer, product) DO UPDATE SET last = last + 1 RETURNING last",
-            )?
-            .query_row((insurer, product), |row| row.get(0))
-    }
-}
-
-struct LastSaid {
-    insurer: String,
-    product: String,
-    customer: u32,
-    expires_ms: i64,
-    event: CloudEvent,
-    evidence: String,
-}
-
-struct Message {
-    id: String,
-    subject: String,
-    customer: u32,
-    event: i64,
-    data: TriggerData,
-    evidence: String,
 }
 
 struct Entry<'a> {
@@ -365,43 +329,6 @@ struct Entry<'a> {
     product: &'a str,
     sequence: Option<i64>,
     expires_ms: i64,
-}
-
-impl Message {
-    fn event(
-        &self,
-        now_ms: i64,
-        status: Status,
-        revision: u32,
-        sequence: Option<i64>,
-    ) -> CloudEvent {
-        CloudEvent {
-            specversion: "1.0".to_owned(),
-            id: self.id.clone(),
-            source: SOURCE.to_owned(),
-            kind: kind(status),
-            subject: self.subject.clone(),
-            time: timestamp(now_ms),
-            datacontenttype: "application/json".to_owned(),
-            dataschema: DATASCHEMA.to_owned(),
-            sequence: sequence.map_or_else(String::new, sequence_text),
-            revision,
-            data: self.data.clone(),
-        }
-    }
-}
-
-fn kind(status: Status) -> String {
-    format!("io.datanaut.trigger.{}", status.name())
-}
-
-/// Zero-padded, so that text sorts as numbers do.
-fn sequence_text(sequence: i64) -> String {
-    format!("{sequence:020}")
-}
-
-fn timestamp(now_ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Whether a reader would learn nothing: all is equal but the proof of the evidence.

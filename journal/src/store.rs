@@ -41,6 +41,7 @@ const TABLES: &str = "
         known_ms INTEGER NOT NULL, time_ms INTEGER NOT NULL, revision INTEGER NOT NULL,
         withdrawn INTEGER NOT NULL, cause TEXT NOT NULL, body TEXT NOT NULL);
     CREATE INDEX event_by_device ON event (device, known_ms);
+    CREATE INDEX event_by_cause ON event (device, cause);
     -- The outbox: all that is ever said, in the order it goes out. `outcome` is released or expired.
     CREATE TABLE trigger_out (
         position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, revision INTEGER NOT NULL,

@@ -1,6 +1,6 @@
 //! The one writer: collects what waits, and commits it in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,14 +24,12 @@ use crate::recover::{
 use crate::seal::Pass;
 use crate::sort::sort;
 use crate::store::{OpenError, Store, meta, set_meta};
+use crate::timers::Timers;
 use crate::{Counts, Reader};
 
 /// Arrivals wait here: one a connection, since a connection waits for its acknowledgement. Enough
 /// for two full batches; when it is full, connections wait, which is what they are told to do.
 const ARRIVALS: usize = 8_192;
-
-/// Most timers run in one transaction; the rest follow in the next.
-const WOKEN: usize = 4_096;
 
 /// Commands wait here; they are rare and small.
 const COMMANDS: usize = 64;
@@ -188,32 +186,6 @@ pub(crate) struct Writer {
     pub(crate) swept_ms: i64,
 }
 
-/// When devices want to be woken, both ways round.
-#[derive(Debug, Default)]
-pub(crate) struct Timers {
-    pub(crate) by_time: BTreeSet<(i64, u32)>,
-    pub(crate) by_device: HashMap<u32, i64>,
-}
-
-impl Timers {
-    fn set(&mut self, device: u32, wake_ms: Option<i64>) {
-        let before = match wake_ms {
-            Some(wake_ms) => self.by_device.insert(device, wake_ms),
-            None => self.by_device.remove(&device),
-        };
-        if let Some(before) = before {
-            self.by_time.remove(&(before, device));
-        }
-        if let Some(wake_ms) = wake_ms {
-            self.by_time.insert((wake_ms, device));
-        }
-    }
-
-    pub(crate) fn due(&self, now_ms: i64) -> Vec<u32> {
-        self.by_time.range(..=(now_ms, u32::MAX)).take(WOKEN).map(|(_, device)| *device).collect()
-    }
-}
-
 impl Writer {
     pub(crate) fn recover(store: Store, options: Options) -> rusqlite::Result<Self> {
         let connection = &store.connection;
@@ -314,7 +286,7 @@ impl Writer {
     }
 
     fn next_wake(&self) -> Duration {
-        let timer = self.timers.by_time.first().map(|(wake_ms, _)| {
+        let timer = self.timers.next_ms().map(|wake_ms| {
             self.clock.real(wake_ms - self.clock.now_ms()) + Duration::from_millis(1)
         });
         let cursor = self.cursors_since.map(|since| CURSOR_DELAY.saturating_sub(since.elapsed()));

@@ -2,10 +2,12 @@
 //! true after every step.
 
 mod check;
+mod damage;
 mod full;
 mod order;
 mod said;
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -208,7 +210,16 @@ impl Drop for Trial {
     }
 }
 
-fn open(dir: &std::path::Path, log_readings: u64, horizon_ms: i64, now_ms: i64) -> Writer {
+fn open(dir: &Path, log_readings: u64, horizon_ms: i64, now_ms: i64) -> Writer {
+    try_open(dir, log_readings, horizon_ms, now_ms).unwrap()
+}
+
+fn try_open(
+    dir: &Path,
+    log_readings: u64,
+    horizon_ms: i64,
+    now_ms: i64,
+) -> rusqlite::Result<Writer> {
     let store = Store::open(dir).unwrap();
     // A trial asks what a transaction holds, not whether the disk keeps it.
     store.connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
@@ -224,7 +235,7 @@ fn open(dir: &std::path::Path, log_readings: u64, horizon_ms: i64, now_ms: i64) 
         max_batch: 5_000,
         log_readings,
     };
-    Writer::recover(store, options).unwrap()
+    Writer::recover(store, options)
 }
 
 fn arrival(device: &str, readings: &[Reading]) -> Arrival {

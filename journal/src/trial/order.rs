@@ -122,5 +122,5 @@ proptest! {
 }
 
 fn cases() -> u32 {
-    std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100)
+    std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
 }

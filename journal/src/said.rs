@@ -1,0 +1,72 @@
+//! What was said before: the last message under an id or about an event, and sequence numbers.
+
+use enrich::trigger::{CloudEvent, TriggerData};
+use rusqlite::{Connection, OptionalExtension, Result};
+
+use crate::outbox::json;
+
+/// The last thing said under an id.
+pub(crate) struct Said {
+    pub(crate) position: i64,
+    pub(crate) revision: u32,
+    pub(crate) released: bool,
+    pub(crate) withdrawn: bool,
+    pub(crate) data: TriggerData,
+}
+
+pub(crate) struct LastSaid {
+    pub(crate) insurer: String,
+    pub(crate) product: String,
+    pub(crate) customer: u32,
+    pub(crate) expires_ms: i64,
+    pub(crate) event: CloudEvent,
+    pub(crate) evidence: String,
+}
+
+pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
+    connection
+        .prepare_cached(
+            "SELECT position, revision, outcome = 'released', status = 'withdrawn', body
+             FROM trigger_out
+             WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
+        )?
+        .query_row([id], |row| {
+            let event: CloudEvent = json(row, 4)?;
+            Ok(Said {
+                position: row.get(0)?,
+                revision: row.get(1)?,
+                released: row.get(2)?,
+                withdrawn: row.get(3)?,
+                data: event.data,
+            })
+        })
+        .optional()
+}
+
+pub(crate) fn last_said_of(connection: &Connection, event: i64) -> Result<Vec<LastSaid>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT insurer, product, customer, expires_ms, body, evidence FROM trigger_out AS last
+         WHERE event = ?1 AND outcome = 'released' AND status != 'withdrawn'
+           AND revision = (SELECT max(revision) FROM trigger_out WHERE id = last.id)",
+    )?;
+    let rows = statement.query_map([event], |row| {
+        Ok(LastSaid {
+            insurer: row.get(0)?,
+            product: row.get(1)?,
+            customer: row.get(2)?,
+            expires_ms: row.get(3)?,
+            event: json(row, 4)?,
+            evidence: row.get(5)?,
+        })
+    })?;
+    rows.collect()
+}
+
+pub(crate) fn next_sequence(connection: &Connection, insurer: &str, product: &str) -> Result<i64> {
+    connection
+        .prepare_cached(
+            "INSERT INTO sequence (insurer, product, last) VALUES (?1, ?2, 1)
+             ON CONFLICT (insurer, product) DO UPDATE SET last = last + 1 RETURNING last",
+        )?
+        .query_row((insurer, product), |row| row.get(0))
+}
