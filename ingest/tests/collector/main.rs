@@ -7,6 +7,7 @@ mod handshake;
 mod hostile;
 mod order;
 mod peer;
+mod rate;
 mod real;
 mod rig;
 #[path = "../broker/wire.rs"]
