@@ -93,7 +93,7 @@ pub struct Journal {
 pub struct Closed;
 
 #[derive(Debug)]
-enum Command {
+pub(crate) enum Command {
     Advance { output: &'static str, position: i64 },
 }
 
@@ -239,7 +239,7 @@ impl Writer {
     }
 
     /// Runs until nobody can send arrivals any more and all that were sent are dealt with.
-    fn run(
+    pub(crate) fn run(
         mut self,
         mut arriving: mpsc::Receiver<Arrival>,
         mut commanded: mpsc::Receiver<Command>,

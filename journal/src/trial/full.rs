@@ -1,8 +1,18 @@
 //! When the disk is full.
 
-use ingest::Reading;
+use std::time::{Duration, Instant};
 
-use super::{GERMANY, NETHERLANDS, Trial, reading};
+use ingest::{Measure, Reading, Value};
+use tokio::sync::mpsc;
+
+use super::{GERMANY, NETHERLANDS, Trial, arrival, reading};
+use crate::Health;
+
+/// Long enough to need new pages.
+fn large(reading: &Reading) -> Reading {
+    let text = Value::Text("x".repeat(40_000).into());
+    Reading { measures: vec![(Measure::Fault, text)], ..reading.clone() }
+}
 
 impl Trial {
     /// Like [`Trial::try_send`], with no page of the file left to grow into.
@@ -29,15 +39,7 @@ fn what_does_not_fit_changes_nothing_and_can_be_sent_again() {
     let mut refused = 0;
     for part in track.chunks(7) {
         let before = trial.counts().clone();
-        // Enough to need new pages.
-        let text = ingest::Value::Text("x".repeat(4_000).into());
-        let part: Vec<Reading> = part
-            .iter()
-            .map(|reading| Reading {
-                measures: vec![(ingest::Measure::Fault, text.clone())],
-                ..reading.clone()
-            })
-            .collect();
+        let part: Vec<Reading> = part.iter().map(large).collect();
         if !trial.try_send_when_full(&[("car-a", part.clone())]) {
             refused += 1;
             assert_eq!(*trial.counts(), before);
@@ -50,4 +52,25 @@ fn what_does_not_fit_changes_nothing_and_can_be_sent_again() {
     trial.rest();
     trial.check();
     trial.check_events();
+}
+
+#[test]
+fn when_everybody_has_left_a_full_disk_holds_up_nothing() {
+    let mut trial = Trial::new(u64::MAX);
+    trial.bound_pages(1);
+    let writer = trial.writer.take().unwrap();
+    let live = writer.live.clone();
+    let (arrivals, arriving) = mpsc::channel(1);
+    let (_commands, commanded) = mpsc::channel(1);
+    let (acknowledge, mut acknowledged) = tokio::sync::oneshot::channel();
+    let arrival = arrival("car-a", &[large(&reading(0, NETHERLANDS))]);
+    arrivals.try_send(ingest::Arrival { acknowledge, ..arrival }).unwrap();
+    drop(arrivals);
+    let since = Instant::now();
+    writer.run(arriving, commanded);
+    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    assert!(acknowledged.try_recv().is_err(), "it was not committed");
+    assert!(matches!(*live.health().borrow(), Health::Stalled { .. }));
+    trial.restart();
+    assert_eq!(trial.counts().received, 0);
 }

@@ -197,7 +197,9 @@ impl Trial {
 
     /// Ends the process without a word and starts it again.
     pub(crate) fn restart(&mut self) {
-        give_back(self.writer.take().unwrap());
+        if let Some(writer) = self.writer.take() {
+            give_back(writer);
+        }
         self.writer = Some(open(self.dir.path(), self.log_readings, self.horizon_ms, self.now_ms));
     }
 }
