@@ -72,7 +72,7 @@ fn hindrances(app: &App) -> Vec<Hindrance> {
         BrokerState::Closed { reason } => Some(Hindrance {
             what: "broker",
             error: reason.clone(),
-            advice: "wait: it opens when the journal can write; devices keep what was not acknowledged",
+            advice: "it opens by itself when that is over; devices keep what was not acknowledged",
         }),
     };
     journal.into_iter().chain(broker).collect()
