@@ -40,10 +40,4 @@ impl DeviceState {
     pub fn next_due_ms(&self) -> Option<i64> {
         self.border.due_ms()
     }
-
-    /// Who owned the device at its last reading.
-    #[must_use]
-    pub fn owner(&self) -> Option<u32> {
-        self.owner
-    }
 }
