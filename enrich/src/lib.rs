@@ -13,6 +13,7 @@ mod enriched;
 mod event;
 pub mod places;
 pub mod registry;
+pub mod road;
 pub mod rules;
 pub mod trigger;
 pub mod weather;
