@@ -11,6 +11,7 @@ pub mod detect;
 mod device;
 mod enriched;
 mod event;
+pub mod law;
 pub mod places;
 pub mod registry;
 pub mod road;
