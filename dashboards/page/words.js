@@ -48,9 +48,12 @@ const SKIES = [
 
 export function weather(seen) {
   if (seen.status !== 'known') return 'weather missing';
+  const number = (value, unit) => (value === undefined ? undefined : `${tenth.format(value)} ${unit}`);
   const sky = SKIES.find(([code]) => seen.code <= code);
-  const rain = seen.precipitation_mm >= 0.1 ? `, ${tenth.format(seen.precipitation_mm)} mm` : '';
-  return `${tenth.format(seen.temperature_c)} °C, ${sky ? sky[1] : 'sky unknown'}${rain}, wind ${tenth.format(seen.wind_mps)} m/s`;
+  const rain = seen.precipitation_mm >= 0.1 ? number(seen.precipitation_mm, 'mm') : undefined;
+  const wind = number(seen.wind_mps, 'm/s');
+  const parts = [number(seen.temperature_c, '°C'), sky?.[1], rain, wind && `wind ${wind}`];
+  return parts.filter(Boolean).join(', ') || 'weather without values';
 }
 
 /** An element with a class and text. Text from the server only ever gets here: never as HTML. */

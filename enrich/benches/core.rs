@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use enrich::places::Atlas;
-use enrich::weather::{Feed, Synthetic};
+use enrich::weather::{Cell, Feed, HOUR_MS, Hour, Reach, Rows, Series, Synthetic};
 use enrich::{DeviceState, EnrichedReading, World};
 use ingest::Reading;
 
@@ -65,8 +65,53 @@ fn decode_only(bencher: Bencher) {
 }
 
 #[divan::bench]
-fn weather_as_of(bencher: Bencher) {
+fn weather_as_of_synthetic(bencher: Bencher) {
     let world = world();
     let fix = ingest::Fix::new(52.1, 5.0, None).expect("on earth");
     bencher.bench_local(|| black_box(world.weather.as_of(&fix, NOW_MS, NOW_MS)));
+}
+
+/// The join over a thousand cells with six days of rows from two feeds.
+#[divan::bench]
+fn weather_as_of_rows(bencher: Bencher) {
+    let feed = Feed::Rows(rows());
+    let fixes: Vec<_> = (0..1_000)
+        .filter_map(|at| {
+            ingest::Fix::new(50.0 + f64::from(at % 32) * 0.1, f64::from(at / 32) * 0.1, None)
+        })
+        .collect();
+    let mut at = 0;
+    bencher.bench_local(|| {
+        at = (at + 1) % fixes.len();
+        black_box(feed.as_of(&fixes[at], NOW_MS - 5 * HOUR_MS, NOW_MS))
+    });
+}
+
+fn rows() -> Rows {
+    let made_up = Synthetic::new(1);
+    let reach = |source: &str| Reach { source: source.into(), past_ms: 0, ahead_ms: 0 };
+    let mut rows = Rows::new(vec![reach("a"), reach("b")]);
+    for at in 0..1_000 {
+        let cell = Cell::of(50.05 + f64::from(at % 32) * 0.1, 0.05 + f64::from(at / 32) * 0.1);
+        let (lat, lon) = cell.centre();
+        let hour = |hour: i64| {
+            let row = made_up.row(cell, NOW_MS + hour * HOUR_MS, NOW_MS);
+            Hour { valid_ms: row.valid_ms, observed: row.observed, values: row.values }
+        };
+        for source in ["a", "b"] {
+            rows.learn(
+                &Series {
+                    cell,
+                    source: source.into(),
+                    lat,
+                    lon,
+                    elevation_m: Some(4.0),
+                    issued_ms: NOW_MS,
+                    hours: (-72..72).map(hour).collect(),
+                },
+                NOW_MS,
+            );
+        }
+    }
+    rows
 }

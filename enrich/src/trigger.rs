@@ -1,5 +1,7 @@
 //! The message an insurer gets: a CloudEvent, and the keyed ids in it.
 
+use std::sync::Arc;
+
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -108,16 +110,20 @@ pub struct Evidence {
     pub hash: String,
 }
 
-/// The weather at the place and time, or that it is missing.
+/// The weather at the place and time, as far as its source gave it, or that it is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Weather {
     Known {
-        temperature_c: f64,
-        precipitation_mm: f64,
-        wind_mps: f64,
-        code: u8,
-        source: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        temperature_c: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        precipitation_mm: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wind_mps: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<u8>,
+        source: Arc<str>,
         age_s: i64,
     },
     Missing,
@@ -174,10 +180,10 @@ fn place(crossed: &BorderCrossed) -> Crossed {
 
 fn shown(weather: Option<&Joined>) -> Weather {
     weather.map_or(Weather::Missing, |joined| Weather::Known {
-        temperature_c: joined.row.temperature_c,
-        precipitation_mm: joined.row.precipitation_mm,
-        wind_mps: joined.row.wind_mps,
-        code: joined.row.code,
+        temperature_c: joined.row.values.temperature_c,
+        precipitation_mm: joined.row.values.precipitation_mm,
+        wind_mps: joined.row.values.wind_mps,
+        code: joined.row.values.code,
         source: joined.row.source.clone(),
         age_s: joined.age_ms / 1_000,
     })

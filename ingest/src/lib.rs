@@ -19,6 +19,7 @@ mod clock;
 pub mod measure;
 mod reading;
 mod reason;
+pub mod weather;
 
 pub use arrival::{Acknowledgement, Arrival, Decoded, Sender};
 pub use clock::Clock;

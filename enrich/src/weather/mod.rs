@@ -1,53 +1,36 @@
 //! Weather as it was known: rows by cell and hour, joined as of a moment.
 
+mod rows;
 mod synthetic;
 
+use std::sync::Arc;
+
 use ingest::Fix;
+pub use ingest::weather::{Cell, HOUR_MS, Hour, Series, Values};
 use serde::{Deserialize, Serialize};
 
+pub use rows::{Reach, Rows};
 pub use synthetic::Synthetic;
 
-pub(crate) const HOUR_MS: i64 = 3_600_000;
-
-/// A tenth of a degree each way: 11 km, about the grid of the public feeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Cell {
-    /// Tenths of a degree of the cell's south-west corner.
-    pub south: i16,
-    pub west: i16,
-}
-
-impl Cell {
-    #[must_use]
-    pub fn of(lat: f64, lon: f64) -> Self {
-        Self { south: (lat * 10.0).floor() as i16, west: (lon * 10.0).floor() as i16 }
-    }
-
-    /// The middle of the cell: latitude and longitude in degrees.
-    #[must_use]
-    pub fn centre(&self) -> (f64, f64) {
-        ((f64::from(self.south) + 0.5) / 10.0, (f64::from(self.west) + 0.5) / 10.0)
-    }
-}
+/// How much colder it gets with height: the standard atmosphere's 6.5 K a kilometre (ISO 2533).
+const LAPSE_C_PER_M: f64 = 0.0065;
 
 /// The weather of one cell in one hour, as one source gave it at one time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     pub cell: Cell,
-    /// The start of the hour it is valid for, and when the source gave it out.
+    /// The start of the hour it is valid for, and when the source gave it out or observed it.
     pub valid_ms: i64,
     pub issued_ms: i64,
-    pub source: String,
-    pub temperature_c: f64,
-    pub dew_point_c: f64,
-    /// Over the hour, as water.
-    pub precipitation_mm: f64,
-    pub snowfall_cm: f64,
-    pub wind_mps: f64,
-    pub gust_mps: f64,
-    pub visibility_m: f64,
-    /// WMO code 4677 as Open-Meteo uses it.
-    pub code: u8,
+    /// Whether the hour had been by then.
+    pub observed: bool,
+    pub source: Arc<str>,
+    /// Where the source's values hold, in degrees.
+    pub lat: f64,
+    pub lon: f64,
+    pub elevation_m: Option<f64>,
+    #[serde(flatten)]
+    pub values: Values,
 }
 
 /// A row that answers for a place and a time, with how well.
@@ -56,8 +39,33 @@ pub struct Joined {
     pub row: Row,
     /// How old the row was at the moment it was used for.
     pub age_ms: i64,
-    /// From the fix to the middle of the row's cell.
+    /// From the fix to where the row's values hold.
     pub distance_m: f64,
+    /// What was added to the row's temperatures for the height of the place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub altitude_correction_c: Option<f64>,
+}
+
+impl Joined {
+    /// The same for a place at another height than the source took it to be: 6.5 K colder for each
+    /// kilometre up. Unchanged where the source did not say its height.
+    #[must_use]
+    pub fn at_altitude(mut self, altitude_m: f64) -> Self {
+        let Some(elevation_m) = self.row.elevation_m.filter(|_| altitude_m.is_finite()) else {
+            return self;
+        };
+        let correction_c = tenth((elevation_m - altitude_m) * LAPSE_C_PER_M);
+        let values = &mut self.row.values;
+        for temperature in [&mut values.temperature_c, &mut values.surface_temperature_c] {
+            *temperature = temperature.map(|celsius| tenth(celsius + correction_c));
+        }
+        // Air that was lifted and cooled to its dew point has that temperature as its dew point.
+        if let (Some(dew_point), Some(air)) = (values.dew_point_c, values.temperature_c) {
+            values.dew_point_c = Some(dew_point.min(air));
+        }
+        self.altitude_correction_c = Some(correction_c);
+        self
+    }
 }
 
 /// Where rows come from.
@@ -65,6 +73,8 @@ pub struct Joined {
 pub enum Feed {
     /// Made up, but the same for the same seed: for demonstrations and tests.
     Synthetic(Synthetic),
+    /// What feeds gave.
+    Rows(Rows),
     /// No weather at all: every join is missing.
     None,
 }
@@ -78,28 +88,36 @@ impl Feed {
         let cell = Cell::of(fix.lat(), fix.lon());
         let row = match self {
             Self::Synthetic(feed) => feed.row(cell, time_ms, now_ms),
+            Self::Rows(rows) => rows.row(cell, time_ms, now_ms)?,
             Self::None => return None,
         };
-        let (lat, lon) = cell.centre();
-        let centre = Fix::new(lat, lon, None)?;
+        let place = Fix::new(row.lat, row.lon, None)?;
         Some(Joined {
             age_ms: (time_ms - row.issued_ms).max(0),
-            distance_m: crate::places::distance_m(fix, &centre).round(),
+            distance_m: crate::places::distance_m(fix, &place).round(),
             row,
+            altitude_correction_c: None,
         })
     }
+
+    /// Whether a row for that time may still come from a feed that answers when asked.
+    #[must_use]
+    pub fn may_come(&self, time_ms: i64, now_ms: i64) -> bool {
+        match self {
+            Self::Rows(rows) => rows.may_come(time_ms, now_ms),
+            Self::Synthetic(_) | Self::None => false,
+        }
+    }
+}
+
+fn tenth(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cell, Feed, HOUR_MS, Synthetic};
+    use super::{Cell, Feed, HOUR_MS, Joined, Row, Synthetic, Values};
     use ingest::Fix;
-
-    #[test]
-    fn a_cell_holds_its_points_also_south_and_west_of_zero() {
-        assert_eq!(Cell::of(-0.05, -0.05), Cell { south: -1, west: -1 });
-        assert_eq!(Cell::of(52.09, 5.12), Cell { south: 520, west: 51 });
-    }
 
     #[test]
     fn the_past_is_observed_and_the_future_forecast_before_now() {
@@ -108,9 +126,37 @@ mod tests {
         let now_ms = 1_700_000_000_000;
         let past = feed.as_of(&fix, now_ms - 5 * HOUR_MS, now_ms).unwrap();
         assert!(past.row.issued_ms >= past.row.valid_ms && past.age_ms < HOUR_MS);
+        assert!(past.row.observed);
         let ahead = feed.as_of(&fix, now_ms + 40 * HOUR_MS, now_ms).unwrap();
         assert!(ahead.row.issued_ms <= now_ms && ahead.age_ms >= 40 * HOUR_MS);
-        assert!(ahead.distance_m < 8_000.0);
+        assert!(ahead.distance_m < 8_000.0 && !ahead.row.observed);
         assert_eq!(Feed::None.as_of(&fix, now_ms, now_ms), None);
+    }
+
+    #[test]
+    fn a_pass_is_colder_than_the_valley_its_cell_was_given_for() {
+        let row = Row {
+            cell: Cell::of(46.95, 10.5),
+            valid_ms: 0,
+            issued_ms: 0,
+            observed: true,
+            source: "valley".into(),
+            lat: 46.9,
+            lon: 10.5,
+            elevation_m: Some(1_000.0),
+            values: Values {
+                temperature_c: Some(4.0),
+                dew_point_c: Some(2.0),
+                ..Values::default()
+            },
+        };
+        let joined = Joined { row, age_ms: 0, distance_m: 0.0, altitude_correction_c: None };
+        let pass = joined.clone().at_altitude(2_000.0);
+        assert_eq!(pass.row.values.temperature_c, Some(-2.5));
+        assert_eq!(pass.row.values.dew_point_c, Some(-2.5), "never above the air's temperature");
+        assert_eq!(pass.altitude_correction_c, Some(-6.5));
+        let mut flat = joined;
+        flat.row.elevation_m = None;
+        assert_eq!(flat.clone().at_altitude(2_000.0), flat, "no height, no correction");
     }
 }

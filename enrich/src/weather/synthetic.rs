@@ -1,10 +1,13 @@
 //! Weather that never was, but could have been: a pure function of seed, place and hour.
 //!
-//! Temperature is a yearly and a daily swing around a mean that falls with latitude, plus fronts:
-//! smooth noise that drifts eastward at 36 km/h. The figures are ours, fitted by eye to western
-//! Europe: 10 °C on the yearly mean at 52° N, 7.5 °C of yearly and up to 5 °C of daily swing.
+//! Temperature is a yearly and a daily swing around a mean that falls with latitude and height, plus
+//! fronts: smooth noise that drifts eastward at 36 km/h. The figures are ours, fitted by eye to
+//! western Europe: 10 °C on the yearly mean at 52° N, 7.5 °C of yearly and up to 7 °C of daily
+//! swing. Heights are those of a few smooth mountains about where Europe has them.
 
-use super::{Cell, HOUR_MS, Row};
+use std::sync::Arc;
+
+use super::{Cell, HOUR_MS, LAPSE_C_PER_M, Row, Values, tenth};
 
 const DAY_MS: f64 = 86_400_000.0;
 const YEAR_MS: f64 = 365.2425 * DAY_MS;
@@ -13,15 +16,31 @@ const YEAR_MS: f64 = 365.2425 * DAY_MS;
 const RUN_MS: i64 = 6 * HOUR_MS;
 
 /// The made-up feed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Synthetic {
     seed: u64,
+    source: Arc<str>,
 }
+
+/// Middle (latitude and longitude), how far it reaches north and east in degrees, and height in
+/// metres: the mountains of the made-up weather.
+const MOUNTAINS: [(f64, f64, f64, f64, f64); 10] = [
+    (46.5, 9.8, 1.0, 2.2, 1_900.0),  // Alps, middle
+    (47.2, 13.0, 0.7, 1.8, 1_400.0), // Alps, east
+    (45.2, 6.8, 1.0, 0.7, 1_900.0),  // Alps, west
+    (42.7, 0.8, 0.4, 1.4, 1_500.0),  // Pyrenees
+    (61.5, 8.5, 2.0, 1.2, 1_200.0),  // Scandinavia, south
+    (66.5, 16.0, 2.5, 1.2, 700.0),   // Scandinavia, north
+    (49.2, 20.0, 0.4, 0.8, 1_200.0), // Tatra
+    (45.5, 25.0, 0.7, 1.5, 1_100.0), // Carpathians
+    (48.0, 8.1, 0.6, 0.4, 700.0),    // Black Forest
+    (40.4, -4.0, 1.5, 2.5, 700.0),   // Castile
+];
 
 impl Synthetic {
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        Self { seed, source: "synthetic".into() }
     }
 
     /// The row for a cell and the hour of `time_ms`, as known at `now_ms`.
@@ -29,6 +48,7 @@ impl Synthetic {
     pub fn row(&self, cell: Cell, time_ms: i64, now_ms: i64) -> Row {
         let valid_ms = time_ms.div_euclid(HOUR_MS) * HOUR_MS;
         let (lat, lon) = cell.centre();
+        let elevation_m = elevation_m(lat, lon);
         let hours = valid_ms as f64 / HOUR_MS as f64;
         // Fronts move east: the noise is sampled upwind.
         let (east, north, slow) = (lon / 6.0 - hours * 36.0 / 420.0, lat / 4.0, hours / 72.0);
@@ -39,29 +59,42 @@ impl Synthetic {
         let season = if lat >= 0.0 { season } else { -season };
         let local_hour = (hours + lon / 15.0).rem_euclid(24.0);
         let daily = ((local_hour - 15.0) / 24.0 * std::f64::consts::TAU).cos();
-        let mean_c = 27.0 - 0.0063 * lat * lat;
-        let swing_c = 0.15 * lat.abs() * season + (3.5 + 1.5 * season) * daily;
+        // Clouds keep days cool and nights warm.
+        let clear = 1.0 - wet;
+        let mean_c = 27.0 - 0.0063 * lat * lat - LAPSE_C_PER_M * elevation_m;
+        let swing_c = 0.15 * lat.abs() * season + (3.5 + 1.5 * season) * daily * (0.5 + clear);
         let temperature_c = tenth(mean_c + swing_c + 12.0 * (front - 0.5));
 
         let precipitation_mm = tenth(((wet - 0.62) * 14.0).max(0.0));
         let snow = temperature_c <= 0.5 && precipitation_mm > 0.0;
         let wind_mps = tenth(2.0 + 16.0 * (front - 0.5).abs() + 3.0 * wet);
-        let dew_point_c = tenth(temperature_c - 10.0 * (1.0 - wet).powi(2) - 0.2);
+        let dew_point_c = tenth(temperature_c - 10.0 * clear.powi(2) - 0.2);
         let fog = precipitation_mm == 0.0 && wind_mps < 3.0 && temperature_c - dew_point_c < 0.6;
+        // Under a clear sky the ground is warmer than the air by day, and colder by night.
+        let ground_c = if daily > 0.0 { 6.0 } else { 4.0 } * daily * clear;
         Row {
             cell,
             valid_ms,
             issued_ms: issued_ms(valid_ms, time_ms, now_ms),
-            source: "synthetic".to_owned(),
-            temperature_c,
-            dew_point_c,
-            precipitation_mm,
-            // Ten millimetres of water make about seven centimetres of snow (Open-Meteo).
-            snowfall_cm: if snow { tenth(precipitation_mm * 0.7) } else { 0.0 },
-            wind_mps,
-            gust_mps: tenth(wind_mps * 1.5),
-            visibility_m: if fog { 400.0 } else { 20_000.0 - 1_500.0 * precipitation_mm },
-            code: code(temperature_c, precipitation_mm, snow, fog, wet),
+            observed: time_ms <= now_ms,
+            source: self.source.clone(),
+            lat,
+            lon,
+            elevation_m: Some(elevation_m),
+            values: Values {
+                temperature_c: Some(temperature_c),
+                dew_point_c: Some(dew_point_c),
+                surface_temperature_c: Some(tenth(temperature_c + ground_c)),
+                precipitation_mm: Some(precipitation_mm),
+                // Ten millimetres of water make about seven centimetres of snow (Open-Meteo).
+                snowfall_cm: Some(if snow { tenth(precipitation_mm * 0.7) } else { 0.0 }),
+                snow_depth_m: None,
+                wind_mps: Some(wind_mps),
+                gust_mps: Some(tenth(wind_mps * 1.5)),
+                visibility_m: Some(if fog { 400.0 } else { 20_000.0 - 1_500.0 * precipitation_mm }),
+                code: Some(code(temperature_c, precipitation_mm, snow, fog, wet)),
+                present: None,
+            },
         }
     }
 
@@ -142,8 +175,13 @@ fn code(temperature_c: f64, precipitation_mm: f64, snow: bool, fog: bool, wet: f
     }
 }
 
-fn tenth(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
+/// Round hills: each falls off as the square of a cosine does.
+fn elevation_m(lat: f64, lon: f64) -> f64 {
+    let height_m = |&(north, east, lats, lons, height_m): &(f64, f64, f64, f64, f64)| {
+        let away = ((lat - north) / lats).hypot((lon - east) / lons).min(2.0);
+        height_m * (away * std::f64::consts::FRAC_PI_4).cos().powi(2)
+    };
+    MOUNTAINS.iter().map(height_m).sum::<f64>().round()
 }
 
 #[cfg(test)]
@@ -154,23 +192,60 @@ mod tests {
     const WINTER_MS: i64 = 1_768_478_400_000;
     const SUMMER_MS: i64 = 1_784_116_800_000;
 
-    fn mean_c(lat: f64, start_ms: i64) -> f64 {
+    fn temperature_c(feed: &Synthetic, cell: Cell, time_ms: i64) -> f64 {
+        feed.row(cell, time_ms, i64::MAX).values.temperature_c.unwrap()
+    }
+
+    fn mean_c(lat: f64, lon: f64, start_ms: i64) -> f64 {
         let feed = Synthetic::new(7);
         let hours = 24 * 21;
         let sum: f64 = (0..hours)
             .map(|hour| {
                 let time_ms = start_ms + (hour - hours / 2) * HOUR_MS;
-                feed.row(Cell::of(lat, 5.0), time_ms, i64::MAX).temperature_c
+                temperature_c(&feed, Cell::of(lat, lon), time_ms)
             })
             .sum();
         sum / hours as f64
     }
 
     #[test]
-    fn winters_are_colder_and_so_is_the_north() {
-        assert!(mean_c(52.0, SUMMER_MS) > mean_c(52.0, WINTER_MS) + 8.0);
-        assert!(mean_c(40.0, WINTER_MS) > mean_c(60.0, WINTER_MS) + 5.0);
-        assert!(mean_c(-35.0, SUMMER_MS) < mean_c(-35.0, WINTER_MS), "south of the equator");
+    fn winters_are_colder_and_so_are_the_north_and_the_mountains() {
+        assert!(mean_c(52.0, 5.0, SUMMER_MS) > mean_c(52.0, 5.0, WINTER_MS) + 8.0);
+        assert!(mean_c(40.0, 5.0, WINTER_MS) > mean_c(60.0, 5.0, WINTER_MS) + 5.0);
+        assert!(
+            mean_c(-35.0, 5.0, SUMMER_MS) < mean_c(-35.0, 5.0, WINTER_MS),
+            "the south's winter"
+        );
+        assert!(mean_c(46.5, 9.8, WINTER_MS) < mean_c(46.5, 3.0, WINTER_MS) - 8.0, "the Alps");
+    }
+
+    #[test]
+    fn afternoons_are_warmer_than_nights() {
+        let feed = Synthetic::new(7);
+        let cell = Cell::of(50.0, 0.05);
+        let warmer = (0..60).filter(|day| {
+            let noon_ms = SUMMER_MS + day * 24 * HOUR_MS;
+            let afternoon = temperature_c(&feed, cell, noon_ms + 3 * HOUR_MS);
+            afternoon > temperature_c(&feed, cell, noon_ms - 9 * HOUR_MS)
+        });
+        assert!(warmer.count() > 50, "but for fronts");
+    }
+
+    #[test]
+    fn fronts_move_east() {
+        // What is here now was 6 hours ago 216 km to the west, more than it was here.
+        let feed = Synthetic::new(7);
+        let rain = |lon: f64, time_ms: i64| {
+            feed.row(Cell::of(50.0, lon), time_ms, i64::MAX).values.precipitation_mm.unwrap()
+        };
+        let (mut moved, mut stayed) = (0.0, 0.0);
+        for hour in 0..2_000 {
+            let now_ms = WINTER_MS + hour * HOUR_MS;
+            let here = rain(10.0, now_ms);
+            moved += (here - rain(7.0, now_ms - 6 * HOUR_MS)).abs();
+            stayed += (here - rain(10.0, now_ms - 6 * HOUR_MS)).abs();
+        }
+        assert!(moved < stayed * 0.9, "{moved} {stayed}");
     }
 
     #[test]
@@ -179,10 +254,16 @@ mod tests {
         for step in 0..5_000_i64 {
             let cell = Cell { south: 360 + (step % 300) as i16, west: (step % 290) as i16 - 90 };
             let row = feed.row(cell, WINTER_MS + step * HOUR_MS, i64::MAX);
-            assert!(row.dew_point_c <= row.temperature_c);
-            assert!((-60.0..50.0).contains(&row.temperature_c), "{row:?}");
-            assert!(row.gust_mps >= row.wind_mps && row.visibility_m > 0.0);
-            assert_eq!(row.snowfall_cm > 0.0, matches!(row.code, 71 | 73 | 75));
+            let values = &row.values;
+            let dropped = &mut Default::default();
+            assert_eq!(&values.clone().checked(dropped), values, "{dropped:?}");
+            assert!(values.dew_point_c <= values.temperature_c);
+            assert!(
+                values.temperature_c > Some(-60.0) && values.temperature_c < Some(50.0),
+                "{row:?}"
+            );
+            assert!(values.gust_mps >= values.wind_mps && values.visibility_m > Some(0.0));
+            assert_eq!(values.snowfall_cm > Some(0.0), matches!(values.code, Some(71 | 73 | 75)));
             assert_eq!(row, feed.row(cell, WINTER_MS + step * HOUR_MS, i64::MAX));
         }
     }
@@ -192,9 +273,9 @@ mod tests {
         let feed = Synthetic::new(3);
         for step in 0..500 {
             let time_ms = WINTER_MS + step * HOUR_MS;
-            let here = feed.row(Cell::of(50.0, 8.0), time_ms, i64::MAX);
-            let near = feed.row(Cell::of(50.1, 8.1), time_ms, i64::MAX);
-            assert!((here.temperature_c - near.temperature_c).abs() < 3.0);
+            let here = temperature_c(&feed, Cell::of(50.0, 8.0), time_ms);
+            let near = temperature_c(&feed, Cell::of(50.1, 8.1), time_ms);
+            assert!((here - near).abs() < 3.0, "{here} {near}");
         }
     }
 }
