@@ -10,7 +10,7 @@ mod phenomena;
 
 use serde::{Deserialize, Serialize};
 
-use crate::weather::{HOUR_MS, Row};
+use crate::weather::{HOUR_MS, Row, Values};
 
 pub use flags::{Flags, Frost, Storm, beaufort};
 pub use phenomena::Phenomena;
@@ -113,13 +113,12 @@ impl Inputs {
     /// From the row of the hour and those of the hours before it at the same place, in any order.
     /// What is not there counts as nothing fallen.
     #[must_use]
-    #[allow(clippy::useless_conversion, reason = "a row's values may be missing")]
     pub fn of<'a>(row: &Row, before: impl IntoIterator<Item = &'a Row>) -> Self {
         let [rain_mm, snowfall_cm] = fallen(row);
         let mut inputs = Self {
-            temperature_c: row.temperature_c.into(),
-            dew_point_c: row.dew_point_c.into(),
-            surface_temperature_c: None,
+            temperature_c: row.values.temperature_c,
+            dew_point_c: row.values.dew_point_c,
+            surface_temperature_c: row.values.surface_temperature_c,
             rain_mm,
             recent_rain_mm: None,
             snowfall_cm,
@@ -275,16 +274,15 @@ fn nothing_found(inputs: &Inputs, surface_c: Option<f64>) -> (Condition, Reason)
     }
 }
 
-#[allow(clippy::useless_conversion, reason = "a row's values may be missing")]
 fn phenomena_of(row: &Row) -> Option<Phenomena> {
-    Option::<u8>::from(row.code).map(Phenomena::from_wmo)
+    // What was seen says more than a code made from it.
+    let seen = row.values.present.as_deref().map(Phenomena::from_metar);
+    seen.or_else(|| row.values.code.map(Phenomena::from_wmo))
 }
 
 /// What fell in the hour of a row: water in mm and snow in cm.
-#[allow(clippy::useless_conversion, reason = "a row's values may be missing")]
 fn fallen(row: &Row) -> [Option<f64>; 2] {
-    let precipitation_mm: Option<f64> = row.precipitation_mm.into();
-    let snowfall_cm: Option<f64> = row.snowfall_cm.into();
+    let Values { precipitation_mm, snowfall_cm, .. } = row.values;
     let seen = phenomena_of(row).unwrap_or_default();
     match (precipitation_mm, snowfall_cm) {
         // A feed that does not tell snow apart by amount does so by its code.

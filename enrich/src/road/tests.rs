@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{Condition, Inputs, Phenomena, Reason, Road};
-use crate::weather::{Cell, HOUR_MS, Row, Synthetic};
+use crate::weather::{Cell, HOUR_MS, Row, Synthetic, Values};
 
 fn dry(temperature_c: f64) -> Inputs {
     Inputs {
@@ -83,15 +83,17 @@ fn row(valid_ms: i64) -> Row {
 }
 
 #[test]
-#[allow(clippy::useless_conversion, reason = "a row's values may be missing")]
 fn the_hours_before_count_as_long_as_a_road_takes_to_dry() {
     let with = |hour: i64, precipitation_mm: f64, snowfall_cm: f64| Row {
         valid_ms: hour * HOUR_MS,
-        temperature_c: 6.0.into(),
-        dew_point_c: 1.0.into(),
-        precipitation_mm: precipitation_mm.into(),
-        snowfall_cm: snowfall_cm.into(),
-        code: 3.into(),
+        values: Values {
+            temperature_c: Some(6.0),
+            dew_point_c: Some(1.0),
+            precipitation_mm: Some(precipitation_mm),
+            snowfall_cm: Some(snowfall_cm),
+            code: Some(3),
+            ..Values::default()
+        },
         ..row(hour * HOUR_MS)
     };
     let now = with(20, 0.0, 0.0);
