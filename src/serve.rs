@@ -112,6 +112,7 @@ fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
         quarantine_keep_ms: config.journal.quarantine_keep.as_millis() as i64,
         max_batch: config.journal.max_batch,
         log_readings: journal::LOG_READINGS,
+        followers: journal::Followers::default(),
     })?;
     Ok(started)
 }

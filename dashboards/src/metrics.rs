@@ -48,6 +48,11 @@ fn counters(out: &mut Exposition, app: &App) {
             "Stored readings too late to change events.",
             counts.beyond_horizon,
         ),
+        (
+            "readings_passed_over",
+            "Stored readings that left the log before an output had them.",
+            counts.passed_over,
+        ),
         ("triggers_released", "Triggers released for sending.", counts.triggers_released),
         ("triggers_expired", "Triggers recorded but too late to send.", counts.triggers_expired),
     ];

@@ -50,6 +50,7 @@ reasons! {
     NothingMeasured "nothing_measured" "send at least one documented measure or a position",
     NoValidFix "no_valid_fix" "send lat and lon together, within ±90 and ±180 degrees",
     Encrypted "encrypted" "switch off payload encryption in OwnTracks; let TLS protect the connection",
+    RefusedByInflux "refused_by_influx" "the reading is stored, but InfluxDB refused it as a point; do what its answer says",
 }
 
 /// A reading, or a whole message, that could not be used.

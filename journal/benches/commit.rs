@@ -15,7 +15,7 @@ use enrich::registry::RegistryFile;
 use enrich::rules::Rule;
 use enrich::weather::{Feed, Synthetic};
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Reading, Sender, Value};
-use journal::{Journal, LOG_READINGS, Options, Started};
+use journal::{Followers, Journal, LOG_READINGS, Options, Started};
 
 const DEVICES: u32 = 10_000;
 const BATCH: usize = 5_000;
@@ -140,6 +140,7 @@ fn open(dir: &Path) -> Started {
         quarantine_keep_ms: 7 * 86_400_000,
         max_batch: BATCH,
         log_readings: LOG_READINGS,
+        followers: Followers::default(),
     })
     .expect("a journal")
 }

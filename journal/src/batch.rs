@@ -10,13 +10,14 @@ use crate::Counts;
 use crate::history::{History, Open, Touched, run};
 use crate::late::{Inserted, Late};
 use crate::live::read;
+use crate::log::Size;
 use crate::outbox::Outbox;
 use crate::recover::{conversion, last_position};
 use crate::rows::{Rows, log_row, put_blob};
 use crate::seal::{Sealer, Slice, encode_state, set_last};
-use crate::sort::{Kept, Quarantined, kept_payload};
+use crate::sort::{Kept, QUARANTINED_BYTES, Quarantined, kept_payload};
 use crate::store::set_meta;
-use crate::writer::Writer;
+use crate::writer::{PutAway, Writer};
 
 /// A timer for data that came late waits this long for more of it.
 const SETTLE_MS: i64 = 10_000;
@@ -26,6 +27,10 @@ const SETTLE_MS: i64 = 10_000;
 const SWEEP_MS: i64 = 60_000;
 const SWEPT: usize = 1_000;
 
+const QUARANTINE: &str =
+    "INSERT INTO quarantine (device, received_ms, reason, detail, topic, payload)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
 /// What a transaction did, applied to memory once it is committed.
 pub(crate) struct Done {
     pub(crate) counts: Counts,
@@ -33,7 +38,6 @@ pub(crate) struct Done {
     pub(crate) slice: Slice,
     pub(crate) timers: Vec<(u32, Option<i64>)>,
     pub(crate) last: Vec<(u32, Reading)>,
-    pub(crate) batch: i64,
     pub(crate) released: i64,
     pub(crate) swept_ms: i64,
 }
@@ -75,10 +79,7 @@ impl<'a> Batch<'a> {
 
     /// Puts what could not be used away.
     pub(crate) fn quarantine(&self, rows: &[Quarantined<'_>]) -> rusqlite::Result<()> {
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO quarantine (device, received_ms, reason, detail, topic, payload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?;
+        let mut insert = self.connection.prepare_cached(QUARANTINE)?;
         for row in rows {
             insert.execute((
                 row.device,
@@ -88,6 +89,17 @@ impl<'a> Batch<'a> {
                 row.topic,
                 kept_payload(&row.rejected.raw),
             ))?;
+        }
+        Ok(())
+    }
+
+    /// Puts what outputs could not bring home away.
+    pub(crate) fn put_away(&self, rows: &[PutAway]) -> rusqlite::Result<()> {
+        let mut insert = self.connection.prepare_cached(QUARANTINE)?;
+        for row in rows {
+            let payload = &row.payload[..row.payload.len().min(QUARANTINED_BYTES)];
+            let PutAway { device, reason, detail, topic, .. } = row;
+            insert.execute((device, self.now_ms, reason.name(), detail, topic, payload))?;
         }
         Ok(())
     }
@@ -219,9 +231,9 @@ impl<'a> Batch<'a> {
     pub(crate) fn finish(mut self) -> rusqlite::Result<Done> {
         let writer = self.writer;
         self.touched.sort_by_key(|touched| touched.device);
-        let mut batch = writer.last_batch;
+        let mut log = writer.log.clone();
         if !self.touched.is_empty() {
-            batch += 1;
+            log.last += 1;
             let mut states = Vec::new();
             for touched in &self.touched {
                 put_blob(&mut states, touched.device, &encode_state(&touched.state));
@@ -232,7 +244,7 @@ impl<'a> Batch<'a> {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 )?
                 .execute((
-                    batch,
+                    log.last,
                     self.now_ms,
                     writer.core.registry.version as i64,
                     &writer.core.rule_set,
@@ -241,7 +253,22 @@ impl<'a> Batch<'a> {
                     &self.log,
                     &states,
                 ))?;
+            let bytes = (self.log.len() + states.len()) as u64;
+            log.open += Size { readings: self.logged as u64, bytes };
         }
+        let histories = read(&writer.live.histories);
+        let sealer = Sealer {
+            connection: self.connection,
+            registry: &writer.core.registry,
+            world: &writer.core.world,
+            histories: &histories,
+            log_most: writer.log_most,
+            following: &writer.following,
+            window: writer.windows.last().copied().unwrap_or_default(),
+        };
+        let slice = sealer.slice(writer.pass, &self.touched, log, self.logged)?;
+        drop(histories);
+        self.counts.passed_over += slice.passed_over;
         if self.counts != writer.counts {
             let bytes = serde_json::to_vec(&self.counts).map_err(conversion)?;
             set_meta(self.connection, "counts", &bytes)?;
@@ -264,25 +291,12 @@ impl<'a> Batch<'a> {
                 swept_ms = self.now_ms;
             }
         }
-        let histories = read(&writer.live.histories);
-        let sealer = Sealer {
-            connection: self.connection,
-            registry: &writer.core.registry,
-            world: &writer.core.world,
-            histories: &histories,
-            log_most: writer.log_most,
-            window: writer.windows.last().copied().unwrap_or_default(),
-        };
-        let log_readings = writer.log_readings + self.logged as u64;
-        let slice = sealer.slice(writer.pass, &self.touched, log_readings, self.logged, batch)?;
-        drop(histories);
         Ok(Done {
             counts: self.counts,
             touched: self.touched,
             slice,
             timers: self.timers,
             last: self.last,
-            batch,
             released: last_position(self.connection)?,
             swept_ms,
         })

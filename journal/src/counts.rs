@@ -22,6 +22,9 @@ pub struct Counts {
     /// within which events are looked at again.
     pub late: u64,
     pub beyond_horizon: u64,
+    /// Of the stored: gone from the log before an output that follows it had them.
+    #[serde(default)]
+    pub passed_over: u64,
     pub triggers_released: u64,
     pub triggers_expired: u64,
 }

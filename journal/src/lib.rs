@@ -10,9 +10,11 @@
 mod batch;
 mod chunk;
 mod counts;
+mod follow;
 mod history;
 mod late;
 mod live;
+mod log;
 mod message;
 mod outbox;
 mod reader;
@@ -28,8 +30,10 @@ mod trial;
 mod writer;
 
 pub use counts::Counts;
+pub use follow::LogBatch;
 pub use live::{FleetDevice, Health, Live, Notice};
+pub use log::Followers;
 pub use reader::{EventRow, QuarantineRow, ReadError, Reader, TriggerRow};
 pub use seal::LOG_READINGS;
 pub use store::OpenError;
-pub use writer::{Closed, Journal, Options, Started};
+pub use writer::{Closed, Journal, Options, PutAway, Started};

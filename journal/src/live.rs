@@ -54,17 +54,20 @@ pub struct Live {
     health: watch::Sender<Health>,
     /// The last position in the outbox.
     released: watch::Sender<i64>,
+    /// The last batch in the log.
+    logged: watch::Sender<i64>,
     notices: broadcast::Sender<Notice>,
 }
 
 impl Live {
-    pub(crate) fn new(counts: Counts, released: i64, histories: Histories) -> Self {
+    pub(crate) fn new(counts: Counts, released: i64, logged: i64, histories: Histories) -> Self {
         Self {
             counts: RwLock::new(counts),
             fleet: RwLock::default(),
             histories: RwLock::new(histories),
             health: watch::Sender::new(Health::Writable),
             released: watch::Sender::new(released),
+            logged: watch::Sender::new(logged),
             notices: broadcast::Sender::new(NOTICES),
         }
     }
@@ -92,14 +95,21 @@ impl Live {
         self.released.subscribe()
     }
 
+    /// Changes when the log has grown.
+    #[must_use]
+    pub fn logged(&self) -> watch::Receiver<i64> {
+        self.logged.subscribe()
+    }
+
     #[must_use]
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
     }
 
-    pub(crate) fn committed(&self, counts: Counts, released: i64) {
+    pub(crate) fn committed(&self, counts: Counts, released: i64, logged: i64) {
         *write(&self.counts) = counts;
         self.released.send_if_modified(|last| std::mem::replace(last, released) != released);
+        self.logged.send_if_modified(|last| std::mem::replace(last, logged) != logged);
         self.set_health(Health::Writable);
     }
 

@@ -9,6 +9,7 @@ use ingest::{Reading, Reason};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::chunk;
+use crate::follow::{self, LogBatch};
 use crate::live::{Live, read};
 use crate::outbox::json;
 use crate::store::open_reader;
@@ -149,6 +150,13 @@ impl Reader {
             .query_row("SELECT position FROM cursor WHERE output = ?1", [output], |row| row.get(0))
             .optional()?;
         Ok(position.unwrap_or(0))
+    }
+
+    /// What was stored after a batch, in the order it was committed: batches with about `limit`
+    /// readings, and the number of the last one looked at. What comes after it is for the next
+    /// call; what an output has dealt with it says with [`Journal::advance`](crate::Journal::advance).
+    pub fn log_after(&self, batch: i64, limit: usize) -> Result<(Vec<LogBatch>, i64), ReadError> {
+        Ok(follow::log_after(&self.open()?, batch, limit)?)
     }
 
     /// A device's readings from one moment up to, not including, another, in history order; at

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use crate::chunk::Damaged;
 use crate::history::Histories;
 use crate::live::{FleetDevice, Live, read, write};
+use crate::log::{Log, Size};
 use crate::outbox::{json, to_json};
 use crate::rows::{self, Rows, take_blob, take_log_row};
 use crate::seal::{damaged, decode_state, new_window};
@@ -81,11 +82,12 @@ pub(crate) fn load_windows(connection: &Connection) -> rusqlite::Result<Vec<i64>
     Ok(windows)
 }
 
-/// Sealed states, then the log over them. Returns how many readings the log holds, and its end.
+/// Sealed states, then what of the log is not sealed over them.
 pub(crate) fn load_histories(
     connection: &Connection,
     histories: &mut Histories,
-) -> rusqlite::Result<(u64, i64)> {
+) -> rusqlite::Result<Log> {
+    let mut log = Log::load(connection)?;
     let mut devices = connection.prepare("SELECT device, start_ms, state FROM device")?;
     let mut rows = devices.query([])?;
     while let Some(row) = rows.next()? {
@@ -93,18 +95,18 @@ pub(crate) fn load_histories(
         history.start_ms = row.get(1)?;
         history.state = decode_state(row.get_ref(2)?.as_blob()?)?;
     }
-    let (mut log_readings, mut last_batch) = (0, 0);
     let mut late = BTreeSet::new();
     let mut ends: HashMap<u32, i64> = HashMap::new();
     let mut batches =
-        connection.prepare("SELECT id, readings, rows, states FROM batch ORDER BY id")?;
-    let mut rows = batches.query([])?;
+        connection.prepare("SELECT readings, rows, states FROM batch WHERE id > ?1 ORDER BY id")?;
+    let mut rows = batches.query([log.sealed])?;
     while let Some(row) = rows.next()? {
-        last_batch = row.get(0)?;
-        log_readings += row.get::<_, i64>(1)? as u64;
-        let (mut log, mut rows) = (row.get_ref(2)?.as_blob()?, 0);
-        while let Some((device, reading)) = take_log_row(&mut log) {
-            rows += 1;
+        let readings = row.get::<_, i64>(0)?;
+        let (mut blob, mut states) = (row.get_ref(1)?.as_blob()?, row.get_ref(2)?.as_blob()?);
+        log.open += Size { readings: readings as u64, bytes: (blob.len() + states.len()) as u64 };
+        let mut found = 0;
+        while let Some((device, reading)) = take_log_row(&mut blob) {
+            found += 1;
             let history = histories.entry(device);
             if reading.time_ms < history.start_ms {
                 continue;
@@ -114,14 +116,13 @@ pub(crate) fn load_histories(
             }
             history.open.push(&reading);
         }
-        let mut states = row.get_ref(3)?.as_blob()?;
         while let Some((device, state)) = take_blob(&mut states) {
             let history = histories.entry(device);
             history.state = decode_state(state)?;
             history.logged = true;
         }
         // What was acknowledged is all there, or the journal is not to be trusted.
-        if rows != row.get::<_, i64>(1)? || !log.is_empty() || !states.is_empty() {
+        if found != readings || !blob.is_empty() || !states.is_empty() {
             return Err(damaged(Damaged));
         }
     }
@@ -131,7 +132,7 @@ pub(crate) fn load_histories(
         readings.sort_by(Reading::history_order);
         history.open = Rows::of(&readings);
     }
-    Ok((log_readings, last_batch))
+    Ok(log)
 }
 
 /// The fleet as it was last heard of.

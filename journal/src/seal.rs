@@ -1,9 +1,9 @@
 //! Moves the open ends of histories into columns, a slice with every commit.
 //!
 //! When the log holds [`LOG_READINGS`], a pass begins: it seals every device's open stretch into
-//! one window, device after device, then deletes the batches the pass began with. Each slice is as
-//! large as what the batch brought, twice, so that a pass ends before the log has doubled. For each
-//! device windows follow each other in time.
+//! one window, device after device; then a start needs the batches the pass began with no more.
+//! Each slice is as large as what the batch brought, twice, so that a pass ends before the log has
+//! doubled. For each device windows follow each other in time.
 
 use enrich::registry::{Known, Registry};
 use enrich::{DeviceState, World};
@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Result};
 
 use crate::chunk;
 use crate::history::{Histories, History, Open, Sealed, Touched, run};
+use crate::log::{Following, Log, Size};
 use crate::rows;
 
 /// How many readings the log may hold before a pass begins. It bounds the memory of open
@@ -26,20 +27,15 @@ const LONGEST_OPEN: usize = 2 * chunk::MOST;
 /// The least a slice seals, so that a pass ends even when hardly anything comes in.
 const SLICE_READINGS: usize = 2_000;
 
-/// How many batches a commit deletes at most: dropping many at once would hold up the next.
-const DELETED_BATCHES: usize = 32;
-
 /// Where a pass is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pass {
     Idle,
-    /// Sealing devices from `next` on; batches up to `mark` go after it.
+    /// Sealing devices from `next` on, and with them batches up to `mark`, which hold `size`.
     Sealing {
         mark: i64,
+        size: Size,
         next: u32,
-    },
-    Deleting {
-        mark: i64,
     },
 }
 
@@ -50,6 +46,7 @@ pub(crate) struct Sealer<'a> {
     pub(crate) world: &'a World,
     pub(crate) histories: &'a Histories,
     pub(crate) log_most: u64,
+    pub(crate) following: &'a Following,
     pub(crate) window: i64,
 }
 
@@ -59,33 +56,42 @@ pub(crate) struct Slice {
     pub(crate) sealed: Vec<Sealed>,
     /// The window that sealed stretches go into now.
     pub(crate) window: i64,
-    pub(crate) log_readings: u64,
+    pub(crate) log: Log,
+    /// Readings that left the log before a follower had them.
+    pub(crate) passed_over: u64,
 }
 
 impl Sealer<'_> {
-    /// One slice. `touched` is what the batch does to histories, by device number.
+    /// One slice. `touched` is what the batch does to histories, by device number; `log` has the
+    /// batch in it.
     pub(crate) fn slice(
         &self,
         pass: Pass,
         touched: &[Touched],
-        log_readings: u64,
+        log: Log,
         batch_readings: usize,
-        last_batch: i64,
     ) -> Result<Slice> {
-        let mut slice = Slice { pass, sealed: Vec::new(), window: self.window, log_readings };
+        let (sealed, window) = (Vec::new(), self.window);
+        let mut slice = Slice { pass, sealed, window, log, passed_over: 0 };
         match pass {
-            Pass::Idle if log_readings < self.log_most => {}
-            Pass::Idle => slice.pass = Pass::Sealing { mark: last_batch, next: 0 },
-            Pass::Sealing { mark, next } => {
-                let budget = (2 * batch_readings).max(SLICE_READINGS);
-                slice.pass = self.seal(mark, next, budget, touched, &mut slice)?;
+            Pass::Idle if slice.log.open.readings < self.log_most => {}
+            Pass::Idle => {
+                let (mark, size) = (slice.log.last, slice.log.open);
+                slice.pass = Pass::Sealing { mark, size, next: 0 };
             }
-            Pass::Deleting { mark } => {
-                let (gone, done) = self.delete(mark)?;
-                slice.log_readings = log_readings.saturating_sub(gone);
-                slice.pass = if done { Pass::Idle } else { pass };
+            Pass::Sealing { mark, size, next } => {
+                let budget = (2 * batch_readings).max(SLICE_READINGS);
+                slice.pass = match self.seal(next, budget, touched, &mut slice)? {
+                    Some(next) => Pass::Sealing { mark, size, next },
+                    None => {
+                        slice.window = new_window(self.connection)?;
+                        slice.log.seal(self.connection, mark, size)?;
+                        Pass::Idle
+                    }
+                };
             }
         }
+        slice.passed_over = slice.log.trim(self.connection, self.following)?;
         for touched_device in touched {
             let number = touched_device.device;
             if self.open_after(touched_device) >= LONGEST_OPEN
@@ -97,25 +103,21 @@ impl Sealer<'_> {
         Ok(slice)
     }
 
+    /// Seals devices from `next` on; returns where to go on.
     fn seal(
         &self,
-        mark: i64,
         mut next: u32,
         mut budget: usize,
         touched: &[Touched],
         slice: &mut Slice,
-    ) -> Result<Pass> {
+    ) -> Result<Option<u32>> {
         let devices = self.histories.len().max(touched.last().map_or(0, |last| last.device + 1));
         while next < devices && budget > 0 {
             let readings = self.seal_device(next, touched, slice)?;
             budget = budget.saturating_sub(readings.max(1));
             next += 1;
         }
-        if next < devices {
-            return Ok(Pass::Sealing { mark, next });
-        }
-        slice.window = new_window(self.connection)?;
-        Ok(Pass::Deleting { mark })
+        Ok((next < devices).then_some(next))
     }
 
     /// How many readings a device has open after the batch.
@@ -179,17 +181,6 @@ impl Sealer<'_> {
             .execute((device.number, start_ms, encode_state(&history.state)))?;
         set_last(self.connection, device.number, last)?;
         Ok(start_ms)
-    }
-
-    fn delete(&self, mark: i64) -> Result<(u64, bool)> {
-        let mut statement = self.connection.prepare_cached(
-            "DELETE FROM batch WHERE id IN (SELECT id FROM batch WHERE id <= ?1 ORDER BY id LIMIT ?2)
-             RETURNING readings",
-        )?;
-        let gone: Vec<i64> = statement
-            .query_map((mark, DELETED_BATCHES as i64), |row| row.get(0))?
-            .collect::<Result<_>>()?;
-        Ok((gone.iter().sum::<i64>() as u64, gone.len() < DELETED_BATCHES))
     }
 }
 

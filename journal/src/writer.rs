@@ -10,13 +10,14 @@ use enrich::World;
 use enrich::registry::{Entry, Registry};
 use enrich::rules::Rule;
 use enrich::trigger::Key;
-use ingest::{Arrival, Clock};
+use ingest::{Arrival, Clock, Reason};
 use rusqlite::ErrorCode;
 use tokio::sync::mpsc;
 
 use crate::batch::{Batch, Done};
 use crate::history::Histories;
 use crate::live::{Health, Live, write};
+use crate::log::{Followers, Following, Log};
 use crate::recover::{
     conversion, last_position, load_histories, load_registry, load_windows, secret, show,
     show_fleet,
@@ -67,6 +68,8 @@ pub struct Options {
     /// How many readings stay in the log before a pass seals them: [`LOG_READINGS`] unless there
     /// is a reason.
     pub log_readings: u64,
+    /// For whom the log is kept longer than that.
+    pub followers: Followers,
 }
 
 /// A running journal.
@@ -92,9 +95,23 @@ pub struct Journal {
 #[error("the journal has stopped: start Datanaut again")]
 pub struct Closed;
 
+/// What an output could not bring home, for quarantine: the reading itself is stored, and counted
+/// as that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PutAway {
+    pub device: u32,
+    pub reason: Reason,
+    /// What the other side said.
+    pub detail: String,
+    /// Where it was to go.
+    pub topic: String,
+    pub payload: Vec<u8>,
+}
+
 #[derive(Debug)]
 pub(crate) enum Command {
     Advance { output: &'static str, position: i64 },
+    PutAway(Vec<PutAway>),
 }
 
 impl Journal {
@@ -143,6 +160,12 @@ impl Journal {
         self.commands.send(Command::Advance { output, position }).await.map_err(|_| Closed)
     }
 
+    /// Puts away what an output could not bring home. It is committed before a cursor that is
+    /// advanced after it, or with it.
+    pub async fn put_away(&self, rows: Vec<PutAway>) -> Result<(), Closed> {
+        self.commands.send(Command::PutAway(rows)).await.map_err(|_| Closed)
+    }
+
     /// Waits until the writer has ended, which it does when all senders of arrivals are gone.
     pub fn join(&self) {
         let thread = self.thread.lock().map(|mut thread| thread.take());
@@ -178,10 +201,12 @@ pub(crate) struct Writer {
     pub(crate) timers: Timers,
     pub(crate) windows: Vec<i64>,
     pub(crate) pass: Pass,
-    pub(crate) log_readings: u64,
-    pub(crate) last_batch: i64,
+    pub(crate) log: Log,
+    pub(crate) following: Following,
     pub(crate) cursors: BTreeMap<&'static str, i64>,
-    /// Since when a cursor waits to be written.
+    /// What outputs put away; a command each, so at most [`COMMANDS`] of them while commits fail.
+    pub(crate) put_away: Vec<PutAway>,
+    /// Since when a cursor, or what was put away, waits to be written.
     cursors_since: Option<Instant>,
     pub(crate) swept_ms: i64,
 }
@@ -205,9 +230,10 @@ impl Writer {
             None => Counts::default(),
         };
         let mut histories = Histories::default();
-        let (log_readings, last_batch) = load_histories(connection, &mut histories)?;
+        let log = load_histories(connection, &mut histories)?;
+        let following = Following::load(connection, &options.followers, &log)?;
         let released = last_position(connection)?;
-        let live = Arc::new(Live::new(counts.clone(), released, histories));
+        let live = Arc::new(Live::new(counts.clone(), released, log.last, histories));
         let mut timers = Timers::default();
         let mut statement = connection.prepare("SELECT device, wake_ms FROM timer")?;
         for row in statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
@@ -230,9 +256,10 @@ impl Writer {
             timers,
             windows,
             pass: Pass::Idle,
-            log_readings,
-            last_batch,
+            log,
+            following,
             cursors: BTreeMap::new(),
+            put_away: Vec::new(),
             cursors_since: None,
             swept_ms: 0,
         })
@@ -280,8 +307,14 @@ impl Writer {
         }
     }
 
-    fn obey(&mut self, Command::Advance { output, position }: Command) {
-        self.cursors.insert(output, position);
+    pub(crate) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Advance { output, position } => {
+                self.cursors.insert(output, position);
+                self.following.advance(output, position);
+            }
+            Command::PutAway(rows) => self.put_away.extend(rows),
+        }
         self.cursors_since.get_or_insert_with(Instant::now);
     }
 
@@ -385,6 +418,7 @@ impl Writer {
             batch.wake(*device)?;
         }
         batch.quarantine(&sorted.quarantined)?;
+        batch.put_away(&self.put_away)?;
         let done = batch.finish()?;
         transaction.commit()?;
         sorted.notices.into_iter().for_each(|notice| self.live.notify(notice));
@@ -407,16 +441,22 @@ impl Writer {
         }
         drop(fleet);
         self.pass = done.slice.pass;
-        self.log_readings = done.slice.log_readings;
+        if done.slice.passed_over > 0 {
+            tracing::error!(
+                readings = done.slice.passed_over,
+                "an output was away for too long: the oldest that was kept for it is gone"
+            );
+        }
+        self.log = done.slice.log;
         if self.windows.last() != Some(&done.slice.window) {
             self.windows.push(done.slice.window);
         }
-        self.last_batch = done.batch;
         self.cursors.clear();
+        self.put_away.clear();
         self.cursors_since = None;
         self.swept_ms = done.swept_ms;
         self.counts = done.counts;
-        self.live.committed(self.counts.clone(), done.released);
+        self.live.committed(self.counts.clone(), done.released, self.log.last);
     }
 }
 

@@ -12,7 +12,7 @@ use enrich::registry::RegistryFile;
 use enrich::rules::Rule;
 use enrich::weather::{Feed, Synthetic};
 use ingest::{Arrival, Clock, Sender, formats};
-use journal::{Journal, Live, Options};
+use journal::{Followers, Journal, Live, Options};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -87,6 +87,7 @@ impl Site {
             quarantine_keep_ms: 86_400_000,
             max_batch: 5_000,
             log_readings: 100_000,
+            followers: Followers::default(),
         })
         .unwrap();
         let journal = started.journal;

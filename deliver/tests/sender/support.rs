@@ -10,7 +10,7 @@ use enrich::registry::RegistryFile;
 use enrich::rules::Rule;
 use enrich::weather::Feed;
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Reading, Sender};
-use journal::{Journal, LOG_READINGS, Options, Started};
+use journal::{Followers, Journal, LOG_READINGS, Options, Started};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -58,6 +58,7 @@ impl Bench {
             quarantine_keep_ms: 7 * 86_400_000,
             max_batch: 5_000,
             log_readings: LOG_READINGS,
+            followers: Followers::default(),
         })
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

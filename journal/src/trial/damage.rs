@@ -1,6 +1,6 @@
 //! What the file has lost is noticed at the start, not passed over.
 
-use super::{NETHERLANDS, NOW_MS, Trial, reading, try_open};
+use super::{NETHERLANDS, Trial, open, reading};
 
 #[track_caller]
 fn check(damage: &str) {
@@ -11,7 +11,7 @@ fn check(damage: &str) {
     for file in ["journal.sqlite", "journal.sqlite-wal"] {
         std::fs::copy(trial.dir.path().join(file), copy.path().join(file)).unwrap();
     }
-    let Err(error) = try_open(copy.path(), u64::MAX, 0, NOW_MS) else { panic!("it was taken") };
+    let Err(error) = open(trial.options(copy.path())) else { panic!("it was taken") };
     assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt));
 }
 

@@ -3,6 +3,7 @@
 
 mod check;
 mod damage;
+mod follow;
 mod full;
 mod order;
 mod said;
@@ -20,6 +21,7 @@ use enrich::weather::{Feed, Synthetic};
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Reading, Sender};
 use tempfile::TempDir;
 
+use crate::log::Followers;
 use crate::store::Store;
 use crate::writer::{Options, Writer};
 use crate::{Counts, Reader};
@@ -130,17 +132,52 @@ pub(crate) struct Trial {
     now_ms: i64,
     /// What was sent and acknowledged: device and reading.
     sent: Vec<(&'static str, Reading)>,
+    pub(crate) followers: Followers,
+    far_end: follow::FarEnd,
 }
 
 impl Trial {
     pub(crate) fn new(log_readings: u64) -> Self {
-        Self::with_horizon(log_readings, 72 * 3_600_000)
+        Self::following(log_readings, Followers::default())
+    }
+
+    pub(crate) fn following(log_readings: u64, followers: Followers) -> Self {
+        Self::start(log_readings, 72 * 3_600_000, followers)
     }
 
     pub(crate) fn with_horizon(log_readings: u64, horizon_ms: i64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let writer = Some(open(dir.path(), log_readings, horizon_ms, NOW_MS));
-        Self { dir, writer, log_readings, horizon_ms, now_ms: NOW_MS, sent: Vec::new() }
+        Self::start(log_readings, horizon_ms, Followers::default())
+    }
+
+    fn start(log_readings: u64, horizon_ms: i64, followers: Followers) -> Self {
+        let mut trial = Self {
+            dir: tempfile::tempdir().unwrap(),
+            writer: None,
+            log_readings,
+            horizon_ms,
+            now_ms: NOW_MS,
+            sent: Vec::new(),
+            followers,
+            far_end: follow::FarEnd::default(),
+        };
+        trial.restart();
+        trial
+    }
+
+    fn options(&self, dir: &Path) -> Options {
+        Options {
+            dir: dir.to_owned(),
+            seed: RegistryFile::parse(REGISTRY).unwrap(),
+            world: borrow_world(),
+            weather: "synthetic 1".to_owned(),
+            rules: Rule::shipped().unwrap(),
+            clock: Clock::scaled(self.now_ms, 0.0),
+            horizon_ms: self.horizon_ms,
+            quarantine_keep_ms: 7 * 86_400_000,
+            max_batch: 5_000,
+            log_readings: self.log_readings,
+            followers: self.followers.clone(),
+        }
     }
 
     pub(crate) fn writer(&self) -> &Writer {
@@ -200,7 +237,7 @@ impl Trial {
         if let Some(writer) = self.writer.take() {
             give_back(writer);
         }
-        self.writer = Some(open(self.dir.path(), self.log_readings, self.horizon_ms, self.now_ms));
+        self.writer = Some(open(self.options(self.dir.path())).unwrap());
     }
 }
 
@@ -212,31 +249,10 @@ impl Drop for Trial {
     }
 }
 
-fn open(dir: &Path, log_readings: u64, horizon_ms: i64, now_ms: i64) -> Writer {
-    try_open(dir, log_readings, horizon_ms, now_ms).unwrap()
-}
-
-fn try_open(
-    dir: &Path,
-    log_readings: u64,
-    horizon_ms: i64,
-    now_ms: i64,
-) -> rusqlite::Result<Writer> {
-    let store = Store::open(dir).unwrap();
+fn open(options: Options) -> rusqlite::Result<Writer> {
+    let store = Store::open(&options.dir).unwrap();
     // A trial asks what a transaction holds, not whether the disk keeps it.
     store.connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    let options = Options {
-        dir: dir.to_owned(),
-        seed: RegistryFile::parse(REGISTRY).unwrap(),
-        world: borrow_world(),
-        weather: "synthetic 1".to_owned(),
-        rules: Rule::shipped().unwrap(),
-        clock: Clock::scaled(now_ms, 0.0),
-        horizon_ms,
-        quarantine_keep_ms: 7 * 86_400_000,
-        max_batch: 5_000,
-        log_readings,
-    };
     Writer::recover(store, options)
 }
 

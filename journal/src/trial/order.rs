@@ -4,7 +4,9 @@
 use ingest::Reading;
 use proptest::prelude::*;
 
+use super::follow::follower;
 use super::{BELGIUM, GERMANY, NETHERLANDS, NOW_MS, Trial, reading};
+use crate::log::Followers;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -14,6 +16,8 @@ enum Step {
     Again,
     Wait(i64),
     Restart,
+    /// An output takes about so many readings, and its cursor hears of it or not.
+    Follow(usize, bool),
     /// A batch that finds the disk full.
     Full(usize),
 }
@@ -25,6 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1..90_000_i64).prop_map(Step::Wait),
         1 => Just(Step::Restart),
         1 => (1..12_usize).prop_map(Step::Full),
+        2 => (1..40_usize, any::<bool>()).prop_map(|(limit, known)| Step::Follow(limit, known)),
     ]
 }
 
@@ -67,9 +72,9 @@ fn sent((device, seconds, place, seq): Seen) -> (&'static str, Reading) {
     (device, reading)
 }
 
-fn deliver(log_readings: u64, seen: Vec<Seen>, steps: &[Step]) {
+fn deliver(log_readings: u64, followers: Followers, seen: Vec<Seen>, steps: &[Step]) {
     let mut left: Vec<_> = seen.into_iter().map(sent).collect();
-    let mut trial = Trial::new(log_readings);
+    let mut trial = Trial::following(log_readings, followers);
     trial.at(NOW_MS - 300_000);
     let mut last = Vec::new();
     for step in steps {
@@ -84,6 +89,7 @@ fn deliver(log_readings: u64, seen: Vec<Seen>, steps: &[Step]) {
                 assert!(trial.try_send(&[]));
             }
             Step::Restart => trial.restart(),
+            Step::Follow(limit, known) => trial.follow(*limit, *known),
             Step::Full(count) => {
                 let batch: Vec<_> = left.iter().take(*count).cloned().collect();
                 if trial.try_send_when_full(&messages(&batch)) {
@@ -114,10 +120,13 @@ proptest! {
     #[test]
     fn any_order_and_any_interruption_end_the_same(
         log_readings in prop_oneof![Just(u64::MAX), 1..60_u64],
+        followers in prop_oneof![
+            Just(Followers::default()), Just(follower(u64::MAX)), (0..4_000_u64).prop_map(follower),
+        ],
         seen in proptest::collection::vec(seen(), 1..90),
         steps in proptest::collection::vec(step(), 1..25),
     ) {
-        deliver(log_readings, seen, &steps);
+        deliver(log_readings, followers, seen, &steps);
     }
 }
 

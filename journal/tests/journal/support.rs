@@ -10,7 +10,7 @@ use enrich::registry::RegistryFile;
 use enrich::rules::Rule;
 use enrich::weather::{Feed, Synthetic};
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Reading, Rejected, Sender, Value};
-use journal::{Journal, Options, Started};
+use journal::{Followers, Journal, Options, Started};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) const NOW_MS: i64 = 1_768_478_400_000;
@@ -53,6 +53,7 @@ pub(crate) fn options(dir: &Path, clock: Clock, log_readings: u64) -> Options {
         quarantine_keep_ms: 7 * 86_400_000,
         max_batch: 5_000,
         log_readings,
+        followers: Followers::default(),
     }
 }
 
