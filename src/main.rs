@@ -2,6 +2,7 @@ mod check;
 mod cli;
 mod config;
 mod front;
+mod quarantine;
 mod replay;
 mod serve;
 
@@ -36,6 +37,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Some(Command::Check(args)) => Ok(check::run(&args)),
         Some(Command::Replay(args)) => replay::run(&args).await,
+        Some(Command::Quarantine(command)) => {
+            tokio::task::spawn_blocking(move || quarantine::run(&command)).await?
+        }
         None => {
             let config = config::Config::for_serving(&cli.serve)?;
             for warning in config.warnings() {

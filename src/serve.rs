@@ -1,5 +1,6 @@
 //! Serving: everything is wired here, in the order data takes, and taken down in it too.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,11 +12,12 @@ use enrich::places::Atlas;
 use enrich::registry::{Entry, Registry, RegistryFile};
 use enrich::rules::Rule;
 use enrich::weather::Synthetic;
-use ingest::Clock;
 use ingest::broker::{Account, BrokerOptions, Credentials, TokenHash};
-use journal::{Health, Journal, Started};
+use ingest::source::Sources;
+use ingest::{Arrival, Clock};
+use journal::{Health, Journal, Quarantine, Started};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Feed};
 use crate::front::{Front, Home, Sides};
@@ -34,6 +36,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     let listener = listen(config.http.listen).await?;
     let http = listener.local_addr().context("the web server's address")?;
     let sides = sides(config, &journal.registry())?;
+    let quarantine = quarantine(config, &journal, &arrivals)?;
     let front = Front::start(sides, clock.clone(), arrivals, journal.clone())?;
     let mqtt = match front.addr {
         Some(addr) => addr,
@@ -43,6 +46,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     let app = App {
         live: journal.live(),
         reader: journal.reader(),
+        quarantine,
         registry: journal.registry(),
         broker: front.state.clone(),
         info: Info { version: env!("CARGO_PKG_VERSION"), mqtt, started_ms: clock.now_ms() },
@@ -150,6 +154,19 @@ fn sides(config: &Config, registry: &Registry) -> Result<Sides> {
         }
     };
     Ok(Sides { home, collectors })
+}
+
+/// The quarantine, with the sources of every broker that messages come through.
+fn quarantine(
+    config: &Config,
+    journal: &Journal,
+    arrivals: &mpsc::Sender<Arrival>,
+) -> Result<Quarantine> {
+    let brokers: HashMap<String, Sources> = config.all_sources()?.into_iter().collect();
+    let decode = move |broker: &str, topic: &str, payload: &_, received_ms| {
+        Some(brokers.get(broker)?.decode(topic, payload, received_ms))
+    };
+    Ok(Quarantine::new(arrivals, journal.registry(), decode))
 }
 
 /// Where devices publish when no broker is embedded; unspecified while its name means nothing here.

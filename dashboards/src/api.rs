@@ -4,6 +4,7 @@ pub(crate) mod devices;
 pub(crate) mod fleet;
 mod params;
 pub(crate) mod quarantine;
+pub(crate) mod retry;
 pub(crate) mod triggers;
 
 use std::sync::Arc;

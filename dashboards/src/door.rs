@@ -9,7 +9,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::problem::Problem;
 use crate::{Site, api, health, metrics, page, status, stream};
@@ -38,10 +38,17 @@ pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
         .route("/v1/devices/{id}/readings", get(api::devices::readings))
         .route("/v1/devices/{id}/events", get(api::devices::events))
         .route("/v1/quarantine", get(api::quarantine::quarantine))
+        .route(
+            "/v1/quarantine/{number}",
+            changes(delete(api::retry::drop_one)).get(api::quarantine::row),
+        )
+        .route("/v1/quarantine/{number}/retry", changes(post(api::retry::retry)))
+        .route("/v1/quarantine/retry", changes(post(api::retry::retry_many)))
+        .route("/v1/quarantine/drop", changes(post(api::retry::drop_many)))
         .route("/v1/basemap", get(api::basemap))
         .route("/v1/stream", get(stream::stream))
         .fallback(elsewhere)
-        .method_not_allowed_fallback(only_reads)
+        .method_not_allowed_fallback(not_so)
         .with_state(site)
         .layer(middleware::map_response(dress));
     if addr.ip().is_loopback() {
@@ -49,6 +56,40 @@ pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
     } else {
         router
     }
+}
+
+/// What changes something is for programs, and for the page itself.
+fn changes(methods: MethodRouter<Arc<Site>>) -> MethodRouter<Arc<Site>> {
+    methods.route_layer(middleware::from_fn(from_no_other_site))
+}
+
+/// Any web site can make a browser on this machine send what a form can send. It cannot make it
+/// send JSON without asking first, nor hide where the request comes from.
+async fn from_no_other_site(request: Request, next: Next) -> Response {
+    if is_json(request.headers()) && is_from_here(request.headers()) {
+        return next.run(request).await;
+    }
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "this could come from another web site",
+        "send Content-Type: application/json, and no Origin but this server's own",
+    )
+    .into_response()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = named.and_then(|named| named.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let fetched = headers.get("sec-fetch-site");
+    let same_site = fetched.is_none_or(|site| site == "same-origin" || site == "none");
+    let Some(origin) = headers.get(header::ORIGIN) else { return same_site };
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    same_site && authority.map(|(_, authority)| authority) == host && host.is_some()
 }
 
 async fn dress(mut response: Response) -> Response {
@@ -97,7 +138,7 @@ fn names_this_machine(headers: &HeaderMap, uri: &Uri) -> bool {
 /// The page's files, or nothing.
 async fn elsewhere(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if method != Method::GET && method != Method::HEAD {
-        return only_reads().await;
+        return ([(header::ALLOW, "GET, HEAD")], not_so().await).into_response();
     }
     page::file(uri.path(), &headers).unwrap_or_else(|| {
         Problem::not_found(
@@ -108,13 +149,13 @@ async fn elsewhere(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     })
 }
 
-async fn only_reads() -> Response {
-    let refused = Problem::new(
+async fn not_so() -> Response {
+    Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "the HTTP API only reads",
-        "use GET; devices publish over MQTT",
-    );
-    ([(header::ALLOW, "GET, HEAD")], refused).into_response()
+        "this address is not asked so",
+        "use GET: only the quarantine can be changed here; devices publish over MQTT",
+    )
+    .into_response()
 }
 
 #[cfg(test)]

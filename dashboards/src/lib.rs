@@ -1,6 +1,6 @@
 //! What people and programs look at: the HTTP API, the live stream and the web page.
 //!
-//! It only reads. Whatever asks goes [`serve`] → `door` (who may ask, and the headers every answer
+//! It only reads, but for the quarantine, which somebody has to clear. Whatever asks goes [`serve`] → `door` (who may ask, and the headers every answer
 //! gets) → one of: `health` (is it up, may it be used), `metrics` (for Prometheus), `api` (JSON
 //! under `/v1`), `stream` (the same, pushed), `page` (what a person sees). `pace` measures rates,
 //! `basemap` draws the map's ground, `wire` writes readings as devices do. docs/http.md has the
@@ -26,9 +26,9 @@ use std::time::Duration;
 
 use enrich::registry::Registry;
 use ingest::Clock;
-use journal::{Live, Reader};
+use journal::{Live, Quarantine, Reader};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 pub use health::BrokerState;
 
@@ -44,6 +44,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct App {
     pub live: Arc<Live>,
     pub reader: Reader,
+    pub quarantine: Quarantine,
     pub registry: Arc<Registry>,
     /// Whether devices can publish now.
     pub broker: watch::Receiver<BrokerState>,
@@ -74,6 +75,8 @@ pub(crate) struct Site {
     pub(crate) reads: Reads,
     pub(crate) feed: Feed,
     pub(crate) basemap: Basemap,
+    /// Held by whoever works on the quarantine: one page of it is in memory at a time.
+    pub(crate) clinic: Mutex<()>,
 }
 
 /// Answers requests until `shutdown`; then ends the live streams, lets answers under way finish
@@ -88,6 +91,7 @@ pub async fn serve(
         reads: Reads::new(app.reader.clone()),
         feed: Feed::new(&app),
         basemap: Basemap::default(),
+        clinic: Mutex::default(),
         app,
     });
     let news = tokio::spawn(stream::run(Arc::clone(&site)));

@@ -36,6 +36,7 @@ fn counters(out: &mut Exposition, app: &App) {
         ),
         ("readings_stored", "Readings stored.", counts.stored),
         ("readings_duplicate", "Readings that had been stored before.", counts.duplicate),
+        ("readings_dropped", "Quarantined readings that somebody let go.", counts.dropped),
         ("messages", "MQTT messages received.", counts.messages),
         (
             "unknown_names",
@@ -59,7 +60,13 @@ fn counters(out: &mut Exposition, app: &App) {
     for (name, help, total) in plain {
         out.family(&format!("{name}_total"), "counter", help).sample(&[], total);
     }
-    reasons(out, "quarantined", "Readings that could not be used.", &counts.quarantined);
+    // A counter must not fall: what was tried again stays in it, and is counted beside it.
+    let mut quarantined = counts.quarantined;
+    for (reason, retried) in &counts.retried {
+        *quarantined.entry(*reason).or_default() += retried;
+    }
+    reasons(out, "quarantined", "Readings that could not be used.", &quarantined);
+    reasons(out, "retried", "Quarantined readings that were tried again.", &counts.retried);
     reasons(out, "refused", "Readings that may not be kept.", &counts.refused);
 }
 

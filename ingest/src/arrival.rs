@@ -37,11 +37,16 @@ pub type Acknowledgement = oneshot::Sender<()>;
 /// One MQTT message on its way into the journal.
 #[derive(Debug)]
 pub struct Arrival {
+    /// The broker it came through: a collector's client id, or
+    /// [`EMBEDDED`](crate::source::EMBEDDED).
+    pub broker: Arc<str>,
     pub topic: Arc<str>,
     pub sender: Sender,
     pub payload: Bytes,
     /// The whole message may be unusable; then the device is known only if the topic names one.
     pub decoded: Result<Decoded, (Option<Arc<str>>, Rejected)>,
+    /// The row of the quarantine that it is another attempt at.
+    pub retry_of: Option<i64>,
     /// By the pipeline's clock.
     pub received_ms: i64,
     /// For latencies.

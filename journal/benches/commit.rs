@@ -168,6 +168,7 @@ fn arrival(at: usize, every_ms: i64) -> Sent {
     };
     let (acknowledge, acknowledged) = tokio::sync::oneshot::channel();
     let arrival = Arrival {
+        broker: "embedded".into(),
         topic: "telemetry/car/x".into(),
         sender: Sender::Anonymous,
         payload: Bytes::new(),
@@ -177,6 +178,7 @@ fn arrival(at: usize, every_ms: i64) -> Sent {
             readings: vec![Ok(reading)],
             unknown_names: 0,
         }),
+        retry_of: None,
         received_ms: START_MS,
         received: Instant::now(),
         acknowledge,

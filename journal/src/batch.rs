@@ -12,24 +12,19 @@ use crate::late::{Inserted, Late};
 use crate::live::read;
 use crate::log::Size;
 use crate::outbox::Outbox;
+use crate::quarantine;
 use crate::recover::{conversion, last_position};
 use crate::rows::{Rows, log_row, put_blob};
 use crate::seal::{Sealer, Slice, encode_state, set_last};
-use crate::sort::{Kept, QUARANTINED_BYTES, Quarantined, kept_payload};
+use crate::sort::Kept;
 use crate::store::set_meta;
-use crate::writer::{PutAway, Writer};
+use crate::writer::Writer;
 
 /// A timer for data that came late waits this long for more of it.
 const SETTLE_MS: i64 = 10_000;
 
-/// How often quarantine is swept, and how many rows at once: when there are more, the next batch
-/// goes on.
+/// How often quarantine is swept.
 const SWEEP_MS: i64 = 60_000;
-const SWEPT: usize = 1_000;
-
-const QUARANTINE: &str =
-    "INSERT INTO quarantine (device, received_ms, reason, detail, topic, payload)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// What a transaction did, applied to memory once it is committed.
 pub(crate) struct Done {
@@ -75,33 +70,6 @@ impl<'a> Batch<'a> {
             timers: Vec::new(),
             last: Vec::new(),
         }
-    }
-
-    /// Puts what could not be used away.
-    pub(crate) fn quarantine(&self, rows: &[Quarantined<'_>]) -> rusqlite::Result<()> {
-        let mut insert = self.connection.prepare_cached(QUARANTINE)?;
-        for row in rows {
-            insert.execute((
-                row.device,
-                row.received_ms,
-                row.rejected.reason.name(),
-                &row.rejected.detail,
-                row.topic,
-                kept_payload(&row.rejected.raw),
-            ))?;
-        }
-        Ok(())
-    }
-
-    /// Puts what outputs could not bring home away.
-    pub(crate) fn put_away(&self, rows: &[PutAway]) -> rusqlite::Result<()> {
-        let mut insert = self.connection.prepare_cached(QUARANTINE)?;
-        for row in rows {
-            let payload = &row.payload[..row.payload.len().min(QUARANTINED_BYTES)];
-            let PutAway { device, reason, detail, topic, .. } = row;
-            insert.execute((device, self.now_ms, reason.name(), detail, topic, payload))?;
-        }
-        Ok(())
     }
 
     /// Takes one device's readings, which are in history order.
@@ -280,14 +248,8 @@ impl<'a> Batch<'a> {
         }
         let mut swept_ms = writer.swept_ms;
         if self.now_ms - swept_ms > SWEEP_MS {
-            let swept = self
-                .connection
-                .prepare_cached(
-                    "DELETE FROM quarantine WHERE number IN (
-                         SELECT number FROM quarantine WHERE received_ms < ?1 LIMIT ?2)",
-                )?
-                .execute((self.now_ms - writer.quarantine_keep_ms, SWEPT as i64))?;
-            if swept < SWEPT {
+            let before_ms = self.now_ms - writer.quarantine_keep_ms;
+            if quarantine::sweep(self.connection, before_ms)? {
                 swept_ms = self.now_ms;
             }
         }

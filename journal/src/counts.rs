@@ -14,6 +14,12 @@ pub struct Counts {
     pub duplicate: u64,
     pub quarantined: BTreeMap<Reason, u64>,
     pub refused: BTreeMap<Reason, u64>,
+    /// Tried again, by the reason they were quarantined for: no longer quarantined for that.
+    #[serde(default)]
+    pub retried: BTreeMap<Reason, u64>,
+    /// Of the quarantined: let go by somebody, before their time.
+    #[serde(default)]
+    pub dropped: u64,
     /// MQTT messages, whatever was in them.
     pub messages: u64,
     /// Names in messages that are no documented measure.
@@ -39,6 +45,17 @@ impl Counts {
 
     pub(crate) fn quarantine(&mut self, reason: Reason) {
         *self.quarantined.entry(reason).or_default() += 1;
+    }
+
+    /// Takes back what was counted for a row that is tried again: it is counted anew.
+    pub(crate) fn retry(&mut self, reason: Reason) {
+        let Some(quarantined) = self.quarantined.get_mut(&reason) else { return };
+        *quarantined -= 1;
+        if *quarantined == 0 {
+            self.quarantined.remove(&reason);
+        }
+        self.received -= 1;
+        *self.retried.entry(reason).or_default() += 1;
     }
 
     pub(crate) fn refuse(&mut self, reason: Reason, readings: u64) {

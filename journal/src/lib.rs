@@ -17,6 +17,7 @@ mod live;
 mod log;
 mod message;
 mod outbox;
+mod quarantine;
 mod reader;
 mod recover;
 mod rows;
@@ -33,7 +34,10 @@ pub use counts::Counts;
 pub use follow::LogBatch;
 pub use live::{FleetDevice, Health, Live, Notice};
 pub use log::Followers;
-pub use reader::{EventRow, QuarantineRow, ReadError, Reader, TriggerRow};
+pub use quarantine::{
+    CannotRetry, Decode, NotCommitted, Quarantine, QuarantineFilter, QuarantineRow,
+};
+pub use reader::{EventRow, ReadError, Reader, TriggerRow};
 pub use seal::LOG_READINGS;
 pub use store::OpenError;
 pub use writer::{Closed, Journal, Options, PutAway, Started};

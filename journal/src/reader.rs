@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use enrich::Event;
 use enrich::trigger::CloudEvent;
-use ingest::{Reading, Reason};
+use ingest::Reading;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::chunk;
 use crate::follow::{self, LogBatch};
 use crate::live::{Live, read};
 use crate::outbox::json;
+use crate::quarantine::{self, QuarantineFilter, QuarantineRow};
 use crate::store::open_reader;
 
 /// A query could not be answered.
@@ -57,18 +58,6 @@ pub struct EventRow {
     pub event: Event,
     pub revision: u32,
     pub withdrawn: bool,
-}
-
-/// A message that could not be used.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QuarantineRow {
-    pub number: i64,
-    pub device: u32,
-    pub received_ms: i64,
-    pub reason: Option<Reason>,
-    pub detail: String,
-    pub topic: String,
-    pub payload: Vec<u8>,
 }
 
 const TRIGGER: &str =
@@ -215,25 +204,18 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The newest quarantined messages, newest first.
-    pub fn quarantine(&self, limit: usize) -> Result<Vec<QuarantineRow>, ReadError> {
-        let connection = self.open()?;
-        let mut statement = connection.prepare(
-            "SELECT number, device, received_ms, reason, detail, topic, payload
-             FROM quarantine ORDER BY number DESC LIMIT ?1",
-        )?;
-        let rows = statement.query_map([limit as i64], |row| {
-            Ok(QuarantineRow {
-                number: row.get(0)?,
-                device: row.get(1)?,
-                received_ms: row.get(2)?,
-                reason: Reason::from_name(&row.get::<_, String>(3)?),
-                detail: row.get(4)?,
-                topic: row.get(5)?,
-                payload: row.get(6)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    /// What could not be used, newest first.
+    pub fn quarantine(
+        &self,
+        filter: QuarantineFilter,
+        limit: usize,
+    ) -> Result<Vec<QuarantineRow>, ReadError> {
+        Ok(quarantine::rows(&self.open()?, filter, limit)?)
+    }
+
+    /// Those of `numbers` that are still in quarantine, in their order.
+    pub fn quarantined(&self, numbers: &[i64]) -> Result<Vec<QuarantineRow>, ReadError> {
+        Ok(quarantine::numbered(&self.open()?, numbers)?)
     }
 }
 

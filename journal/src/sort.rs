@@ -1,5 +1,6 @@
 //! Decides what becomes of each arrival: kept, quarantined or refused.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +19,10 @@ pub(crate) struct Kept<'a> {
 /// Something a consented device sent that we could not use.
 #[derive(Debug)]
 pub(crate) struct Quarantined<'a> {
+    /// Where it was tried again: the row it has.
+    pub(crate) number: Option<i64>,
     pub(crate) device: u32,
+    pub(crate) broker: &'a str,
     pub(crate) topic: &'a str,
     pub(crate) rejected: &'a Rejected,
     pub(crate) received_ms: i64,
@@ -37,20 +41,37 @@ pub(crate) struct Sorted<'a> {
 pub(crate) const QUARANTINED_BYTES: usize = 64 << 10;
 
 /// Sorts `arrivals` and counts everything but what is stored or duplicate.
+///
+/// `taken` are the rows of the quarantine that are tried again. An attempt at a row that is gone,
+/// or comes a second time, is nothing.
 pub(crate) fn sort<'a>(
     arrivals: &'a [Arrival],
     registry: &Registry,
     now_ms: i64,
+    taken: &mut HashMap<i64, Option<Reason>>,
     counts: &mut Counts,
 ) -> Sorted<'a> {
     let mut sorted = Sorted::default();
     for arrival in arrivals {
-        counts.messages += 1;
-        let mut sorter = Sorter { arrival, registry, now_ms, counts, sorted: &mut sorted };
+        match arrival.retry_of.map(|number| taken.remove(&number)) {
+            None => {
+                counts.messages += 1;
+                let names = arrival.decoded.as_ref().map_or(0, |decoded| decoded.unknown_names);
+                counts.unknown_names += u64::from(names);
+            }
+            Some(None) => continue,
+            // Nothing in it can be counted anew.
+            Some(Some(reason)) if says_nothing(arrival) => {
+                counts.dropped += u64::from(reason.is_some());
+                continue;
+            }
+            Some(Some(reason)) => reason.into_iter().for_each(|reason| counts.retry(reason)),
+        }
+        let row = arrival.retry_of;
+        let mut sorter = Sorter { arrival, row, registry, now_ms, counts, sorted: &mut sorted };
         match &arrival.decoded {
             Ok(decoded) => {
                 sorter.counts.received += decoded.readings.len() as u64;
-                sorter.counts.unknown_names += u64::from(decoded.unknown_names);
                 match registry.device(&decoded.device) {
                     Some(device) => {
                         decoded.readings.iter().for_each(|reading| match reading {
@@ -83,8 +104,14 @@ pub(crate) fn sort<'a>(
     sorted
 }
 
+fn says_nothing(arrival: &Arrival) -> bool {
+    arrival.decoded.as_ref().is_ok_and(|decoded| decoded.readings.is_empty())
+}
+
 struct Sorter<'a, 'b> {
     arrival: &'a Arrival,
+    /// The row of the quarantine that the first reading keeps which still cannot be used.
+    row: Option<i64>,
     registry: &'b Registry,
     now_ms: i64,
     counts: &'b mut Counts,
@@ -106,7 +133,9 @@ impl<'a> Sorter<'a, '_> {
                 self.counts.quarantine(rejected.reason);
                 self.notify(&device.device.id, rejected.reason, &rejected.detail);
                 self.sorted.quarantined.push(Quarantined {
+                    number: self.row.take(),
                     device: device.number,
+                    broker: &self.arrival.broker,
                     topic: &self.arrival.topic,
                     rejected,
                     received_ms: self.arrival.received_ms,
@@ -136,6 +165,10 @@ impl<'a> Sorter<'a, '_> {
     }
 
     fn notify(&mut self, device: &Arc<str>, reason: Reason, detail: &str) {
+        // It was told when it sent this.
+        if self.arrival.retry_of.is_some() {
+            return;
+        }
         let same = |notice: &Notice| notice.reason == reason && notice.device == *device;
         if self.sorted.notices.iter().rev().take(8).any(same) {
             return;
@@ -156,6 +189,7 @@ pub(crate) fn kept_payload(raw: &Bytes) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::time::Instant;
 
     use super::sort;
@@ -199,6 +233,7 @@ mod tests {
 
     fn arrival(device: &str, readings: Vec<Result<Reading, Rejected>>) -> Arrival {
         Arrival {
+            broker: "embedded".into(),
             topic: format!("telemetry/car/{device}").into(),
             sender: Sender::Anonymous,
             payload: Bytes::new(),
@@ -208,6 +243,7 @@ mod tests {
                 readings,
                 unknown_names: 0,
             }),
+            retry_of: None,
             received_ms: NOW_MS,
             received: Instant::now(),
             acknowledge: tokio::sync::oneshot::channel().0,
@@ -231,7 +267,8 @@ mod tests {
     ) {
         let mut counts = Counts::default();
         let arrivals = [arrival];
-        let sorted = sort(&arrivals, &registry(), NOW_MS, &mut counts);
+        let mut taken = HashMap::new();
+        let sorted = sort(&arrivals, &registry(), NOW_MS, &mut taken, &mut counts);
         assert_eq!(sorted.kept.len(), kept);
         assert_eq!(counts.quarantined, quarantined.iter().copied().collect());
         assert_eq!(counts.refused, refused.iter().copied().collect());

@@ -9,7 +9,7 @@ const FILE: &str = "journal.sqlite";
 
 /// "DNJ1": says that the file is ours.
 const APPLICATION_ID: i64 = 0x444e_4a31;
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// A file up to this size is checked whole at every start, which takes well under a second.
 const CHECKED_WHOLE_BYTES: u64 = 64 << 20;
@@ -59,9 +59,13 @@ const TABLES: &str = "
         insurer TEXT NOT NULL, product TEXT NOT NULL, last INTEGER NOT NULL,
         PRIMARY KEY (insurer, product)) WITHOUT ROWID;
     CREATE TABLE cursor (output TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+    -- A number is never given again: whoever saw one means that message. `broker` is where it came
+    -- from, NULL for what an output could not bring home; `sent_bytes` how much was sent.
     CREATE TABLE quarantine (
-        number INTEGER PRIMARY KEY, device INTEGER NOT NULL, received_ms INTEGER NOT NULL,
-        reason TEXT NOT NULL, detail TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL);
+        number INTEGER PRIMARY KEY AUTOINCREMENT, device INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
+        broker TEXT, topic TEXT NOT NULL, sent_bytes INTEGER NOT NULL,
+        payload BLOB NOT NULL);
     CREATE INDEX quarantine_by_age ON quarantine (received_ms);
 ";
 

@@ -18,6 +18,7 @@ use crate::batch::{Batch, Done};
 use crate::history::Histories;
 use crate::live::{Health, Live, write};
 use crate::log::{Followers, Following, Log};
+use crate::quarantine;
 use crate::recover::{
     conversion, last_position, load_histories, load_registry, load_windows, secret, show,
     show_fleet,
@@ -409,7 +410,9 @@ impl Writer {
     pub(crate) fn commit(&self, arrivals: &[Arrival], due: &[u32]) -> rusqlite::Result<Done> {
         let transaction = self.store.connection.unchecked_transaction()?;
         let mut counts = self.counts.clone();
-        let sorted = sort(arrivals, &self.core.registry, self.clock.now_ms(), &mut counts);
+        let mut taken = quarantine::take_out(&transaction, arrivals)?;
+        let now_ms = self.clock.now_ms();
+        let sorted = sort(arrivals, &self.core.registry, now_ms, &mut taken, &mut counts);
         let mut batch = Batch::new(self, &transaction, counts);
         for readings in sorted.kept.chunk_by(|a, b| a.device == b.device) {
             batch.device(readings)?;
@@ -417,8 +420,8 @@ impl Writer {
         for device in due {
             batch.wake(*device)?;
         }
-        batch.quarantine(&sorted.quarantined)?;
-        batch.put_away(&self.put_away)?;
+        quarantine::put_away(&transaction, &sorted.quarantined)?;
+        quarantine::put_away_points(&transaction, &self.put_away, now_ms)?;
         let done = batch.finish()?;
         transaction.commit()?;
         sorted.notices.into_iter().for_each(|notice| self.live.notify(notice));

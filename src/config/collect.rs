@@ -51,6 +51,17 @@ impl Config {
         self.sources_of(EMBEDDED).map_err(|(_, error)| error.into())
     }
 
+    /// By the name of each broker that messages come through: what its topics mean.
+    pub(crate) fn all_sources(&self) -> Result<Vec<(String, Sources)>> {
+        let collectors = self.collector.iter().map(|collector| collector.client_id.as_str());
+        let brokers = collectors.chain(self.mqtt.embedded.then_some(EMBEDDED));
+        let sources = brokers.map(|broker| {
+            let sources = self.sources_of(broker).map_err(|(_, error)| error)?;
+            Ok((broker.to_owned(), sources))
+        });
+        sources.collect()
+    }
+
     /// What to collect from where.
     ///
     /// # Errors
@@ -69,7 +80,7 @@ impl Config {
         Ok(CollectorOptions {
             host: collector.url.host.clone(),
             port: collector.url.port,
-            client_id: collector.client_id.clone(),
+            client_id: collector.client_id.as_str().into(),
             login: collector.username.clone().map(|username| (username, password)),
             share: collector.share.clone(),
             protocol: collector.protocol,

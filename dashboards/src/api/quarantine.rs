@@ -1,14 +1,15 @@
-//! `/v1/quarantine`: what devices sent and we could not use, newest first.
+//! `/v1/quarantine`: what devices sent and we could not use. `retry` does something about it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use ingest::Reason;
 use jiff::Timestamp;
-use journal::QuarantineRow;
+use journal::{QuarantineFilter, QuarantineRow};
 use serde::{Deserialize, Serialize};
 
 use super::params::{Params, limit};
@@ -24,10 +25,14 @@ const MOST: usize = 500;
 /// Enough of a payload to see what is wrong with it.
 const SHOWN_BYTES: usize = 1_024;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Newest {
-    limit: Option<usize>,
+/// Which rows, newest first.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Which {
+    pub(crate) reason: Option<String>,
+    pub(crate) device: Option<String>,
+    pub(crate) before: Option<i64>,
+    pub(crate) limit: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -38,8 +43,11 @@ struct Shown<'a> {
     reason: Option<Reason>,
     advice: Option<&'static str>,
     detail: &'a str,
+    broker: Option<&'a str>,
     topic: &'a str,
-    /// All of it, though only its beginning is shown.
+    /// As it was sent; less may have been kept.
+    sent_bytes: u64,
+    /// All that was kept, though only its beginning may be shown.
     payload_bytes: usize,
     #[serde(flatten)]
     payload: Payload<'a>,
@@ -55,14 +63,66 @@ enum Payload<'a> {
 
 pub(crate) async fn quarantine(
     State(site): State<Arc<Site>>,
-    Params(newest): Params<Newest>,
+    Params(which): Params<Which>,
 ) -> Result<Response, Problem> {
-    let limit = limit(newest.limit, USUAL, MOST)?;
-    let rows = site.reads.read(move |reader| reader.quarantine(limit)).await?;
-    Ok(Json(rows.iter().map(|row| shown(&site, row)).collect::<Vec<_>>()).into_response())
+    let rows = which.rows(&site).await?;
+    let shown: Vec<_> = rows.iter().map(|row| shown(&site, row, SHOWN_BYTES)).collect();
+    Ok(Json(shown).into_response())
 }
 
-fn shown<'a>(site: &'a Site, row: &'a QuarantineRow) -> Shown<'a> {
+/// One row with its whole payload.
+pub(crate) async fn row(
+    State(site): State<Arc<Site>>,
+    number: Number,
+) -> Result<Response, Problem> {
+    let row = numbered(&site, number).await?;
+    Ok(Json(shown(&site, &row, usize::MAX)).into_response())
+}
+
+pub(crate) type Number = Result<Path<i64>, PathRejection>;
+
+pub(crate) async fn numbered(site: &Site, number: Number) -> Result<QuarantineRow, Problem> {
+    let gone = || {
+        Problem::not_found(
+            "there is no such row in quarantine",
+            "give a number that /v1/quarantine lists; rows go when they are dropped, could be used, or are old",
+        )
+    };
+    let Ok(Path(number)) = number else { return Err(gone()) };
+    let rows = site.reads.read(move |reader| reader.quarantined(&[number])).await?;
+    rows.into_iter().next().ok_or_else(gone)
+}
+
+impl Which {
+    pub(crate) async fn rows(self, site: &Site) -> Result<Vec<QuarantineRow>, Problem> {
+        let limit = limit(self.limit, USUAL, MOST)?;
+        let filter = self.filter(site)?;
+        site.reads.read(move |reader| reader.quarantine(filter, limit)).await
+    }
+
+    fn filter(&self, site: &Site) -> Result<QuarantineFilter, Problem> {
+        let reason = self.reason.as_deref().map(|name| {
+            Reason::from_name(name).ok_or_else(|| {
+                Problem::bad_request(
+                    format!("there is no reason \"{name}\""),
+                    "use a name of docs/formats.md, as in no_time",
+                )
+            })
+        });
+        let device = self.device.as_deref().map(|id| {
+            site.app.registry.device(id).map(|known| known.number).ok_or_else(|| {
+                Problem::not_found(
+                    format!("there is no device \"{id}\""),
+                    "use the id of a device in the registry",
+                )
+            })
+        });
+        let (reason, device) = (reason.transpose()?, device.transpose()?);
+        Ok(QuarantineFilter { reason, device, before: self.before })
+    }
+}
+
+fn shown<'a>(site: &'a Site, row: &'a QuarantineRow, most: usize) -> Shown<'a> {
     Shown {
         number: row.number,
         device: site.app.registry.device_by_number(row.device).map(|known| &*known.device.id),
@@ -70,15 +130,17 @@ fn shown<'a>(site: &'a Site, row: &'a QuarantineRow) -> Shown<'a> {
         reason: row.reason,
         advice: row.reason.map(Reason::advice),
         detail: &row.detail,
+        broker: row.broker.as_deref(),
         topic: &row.topic,
+        sent_bytes: row.sent_bytes,
         payload_bytes: row.payload.len(),
-        payload: Payload::of(&row.payload),
+        payload: Payload::of(&row.payload, most),
     }
 }
 
 impl<'a> Payload<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
-        let start = &bytes[..bytes.len().min(SHOWN_BYTES)];
+    fn of(bytes: &'a [u8], most: usize) -> Self {
+        let start = &bytes[..bytes.len().min(most)];
         match std::str::from_utf8(start) {
             Ok(text) => Self::Text(text),
             // Only the cut went through a letter.
@@ -99,11 +161,14 @@ mod tests {
 
     #[test]
     fn text_is_shown_as_text_and_bytes_as_hex() {
-        assert_eq!(Payload::of(b"{\"ts\":"), Payload::Text("{\"ts\":"));
-        assert_eq!(Payload::of(&[0xa1, 0x62]), Payload::Hex("a162".to_owned()));
+        fn of(bytes: &[u8]) -> Payload<'_> {
+            Payload::of(bytes, SHOWN_BYTES)
+        }
+        assert_eq!(of(b"{\"ts\":"), Payload::Text("{\"ts\":"));
+        assert_eq!(of(&[0xa1, 0x62]), Payload::Hex("a162".to_owned()));
         let long = "ä".repeat(SHOWN_BYTES);
-        assert_eq!(Payload::of(long.as_bytes()), Payload::Text(&long[..SHOWN_BYTES]));
+        assert_eq!(of(long.as_bytes()), Payload::Text(&long[..SHOWN_BYTES]));
         let odd = format!("x{long}");
-        assert_eq!(Payload::of(odd.as_bytes()), Payload::Text(&odd[..SHOWN_BYTES - 1]));
+        assert_eq!(of(odd.as_bytes()), Payload::Text(&odd[..SHOWN_BYTES - 1]));
     }
 }

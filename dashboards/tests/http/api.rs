@@ -2,7 +2,7 @@ use dashboards::BrokerState;
 use ingest::Clock;
 use serde_json::json;
 
-use crate::client::{ask, get, wait_for};
+use crate::client::{ask, get, send, wait_for};
 use crate::site::Site;
 use crate::{MINUTE_MS, drive_into_germany};
 
@@ -170,6 +170,101 @@ async fn the_quarantine_shows_what_was_sent_and_what_to_do() {
     assert_eq!(rows[1]["reason"], "no_time");
     assert!(rows[1]["advice"].as_str().unwrap().contains("RFC 3339"));
     get(site.addr, "/v1/quarantine?limit=501").await.refusal(400);
+
+    let count = async |query: &str| {
+        let rows = get(site.addr, &format!("/v1/quarantine?{query}")).await.json();
+        rows.as_array().unwrap().len()
+    };
+    assert_eq!(count("reason=no_time").await, 1);
+    assert_eq!(count("device=car-01").await, 2);
+    assert_eq!(count("device=car-02").await, 0);
+    assert_eq!(count("before=2").await, 1);
+    get(site.addr, "/v1/quarantine?reason=odd").await.refusal(400);
+    get(site.addr, "/v1/quarantine?device=odd").await.refusal(404);
+    let long = format!("not JSON: {}", "x".repeat(2_000));
+    site.publish("telemetry/car/car-01", &long).await;
+    assert_eq!(get(site.addr, "/v1/quarantine/3").await.json()["payload_text"], long);
+    get(site.addr, "/v1/quarantine/4").await.refusal(404);
+    get(site.addr, "/v1/quarantine/x").await.refusal(404);
+    site.stop().await;
+}
+
+const JSON: &str = "Content-Type: application/json";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quarantine_is_cleared_row_by_row_and_by_filter() {
+    let site = Site::start("127.0.0.1:0").await;
+    let now_ms = Clock::system().now_ms();
+    // Known to the brokers by another topic by now.
+    let rejected = |car: &str| (car.to_owned(), format!(r#"{{"ts":{now_ms},"speed_mps":1}}"#));
+    for (car, payload) in ["car-01", "car-02", "car-03"].map(rejected) {
+        site.quarantine(&format!("plant/{car}"), &car, &payload).await;
+    }
+    site.publish("telemetry/car/car-01", r#"{"speed_mps":1}"#).await;
+    site.publish("telemetry/car/car-02", "bad").await;
+
+    let send = async |method: &str, path: &str, body: &str| {
+        send(site.addr, method, path, &[JSON], body).await
+    };
+    let one = send("POST", "/v1/quarantine/1/retry", "").await.json();
+    assert_eq!(one, json!({ "number": 1, "outcome": "gone" }));
+    let stays = send("POST", "/v1/quarantine/4/retry", "").await.json();
+    assert_eq!((&stays["outcome"], &stays["reason"]), (&json!("stays"), &json!("no_time")));
+    send("POST", "/v1/quarantine/1/retry", "").await.refusal(404);
+    let dropped = send("DELETE", "/v1/quarantine/4", "").await.json();
+    assert_eq!(dropped, json!({ "number": 4, "outcome": "gone" }));
+
+    for unclear in ["{}", r#"{"all":true,"reason":"no_time"}"#, "", r#"{"al":true}"#] {
+        send("POST", "/v1/quarantine/drop", unclear).await.refusal(400);
+    }
+    let page = send("POST", "/v1/quarantine/retry", r#"{"all":true,"limit":2}"#).await.json();
+    assert_eq!(page["next"], 3, "{page}");
+    let rest = send("POST", "/v1/quarantine/retry", r#"{"all":true,"before":3}"#).await.json();
+    assert_eq!(rest, json!({ "rows": [{ "number": 2, "outcome": "gone" }], "next": null }));
+    let left = get(site.addr, "/v1/quarantine").await.json();
+    assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
+    let drop = send("POST", "/v1/quarantine/drop", r#"{"reason":"not_decodable"}"#).await.json();
+    assert_eq!(drop["rows"][0]["outcome"], "gone");
+
+    let status = wait_for(site.addr, "/v1/status", |json| json["counts"]["dropped"] == 2).await;
+    let counts = &status["counts"];
+    assert_eq!((&counts["received"], &counts["stored"]), (&json!(5), &json!(3)), "{counts}");
+    assert_eq!(counts["quarantined"], json!({ "no_time": 1, "not_decodable": 1 }));
+    assert_eq!(status["balanced"], true);
+    let metrics = get(site.addr, "/metrics").await.body;
+    assert!(metrics.contains("readings_quarantined_total{reason=\"unknown_topic\"} 3\n"));
+    assert!(metrics.contains("readings_retried_total{reason=\"unknown_topic\"} 3\n"));
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_web_site_can_clear_the_quarantine() {
+    let site = Site::start("127.0.0.1:0").await;
+    site.publish("telemetry/car/car-01", "bad").await;
+    let own = format!("Origin: http://{}", site.addr);
+    let form = "Content-Type: text/plain";
+    for headers in [
+        &[][..],
+        &[form],
+        &[JSON, "Origin: http://evil.example"],
+        &[JSON, "Origin: null"],
+        &[JSON, "Sec-Fetch-Site: cross-site"],
+        &[JSON, "Sec-Fetch-Site: same-site"],
+    ] {
+        for (method, path) in [
+            ("DELETE", "/v1/quarantine/1"),
+            ("POST", "/v1/quarantine/1/retry"),
+            ("POST", "/v1/quarantine/drop"),
+        ] {
+            let refused = send(site.addr, method, path, headers, r#"{"all":true}"#).await;
+            refused.refusal(403);
+        }
+    }
+    assert_eq!(get(site.addr, "/v1/quarantine/1").await.status, 200);
+    let asked = ask(site.addr, "OPTIONS", "/v1/quarantine/1", &["Origin: http://evil.example"]);
+    assert!(asked.await.header("access-control-allow-origin").is_none());
+    let here = [JSON, &own, "Sec-Fetch-Site: same-origin"];
+    assert_eq!(send(site.addr, "DELETE", "/v1/quarantine/1", &here, "").await.status, 200);
     site.stop().await;
 }
 
@@ -180,7 +275,7 @@ async fn what_is_not_there_says_so() {
     get(site.addr, "/v1").await.refusal(404);
     get(site.addr, "/../Cargo.toml").await.refusal(404);
     let posted = ask(site.addr, "POST", "/v1/fleet", &["Content-Length: 0"]).await;
-    assert_eq!(posted.header("allow"), Some("GET, HEAD"));
+    assert_eq!(posted.header("allow"), Some("GET,HEAD"));
     posted.refusal(405);
     ask(site.addr, "DELETE", "/v1/nothing", &[]).await.refusal(405);
     site.stop().await;

@@ -43,6 +43,16 @@ pub async fn get(addr: SocketAddr, path: &str) -> Answer {
 }
 
 pub async fn ask(addr: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
+    send(addr, method, path, headers, "").await
+}
+
+pub async fn send(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: &str,
+) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|header| header.starts_with("Host:")) {
         request += &format!("Host: {addr}\r\n");
@@ -50,8 +60,11 @@ pub async fn ask(addr: SocketAddr, method: &str, path: &str, headers: &[&str]) -
     for header in headers {
         request += &format!("{header}\r\n");
     }
+    if !body.is_empty() {
+        request += &format!("Content-Length: {}\r\n", body.len());
+    }
     let mut socket = TcpStream::connect(addr).await.unwrap();
-    socket.write_all((request + "\r\n").as_bytes()).await.unwrap();
+    socket.write_all((request + "\r\n" + body).as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     let read = socket.read_to_end(&mut bytes);
     tokio::time::timeout(PATIENCE, read).await.expect("an answer in time").unwrap();

@@ -11,8 +11,9 @@ use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
 use enrich::rules::Rule;
 use enrich::weather::{Feed, Synthetic};
-use ingest::{Arrival, Clock, Sender, formats};
-use journal::{Followers, Journal, Live, Options};
+use ingest::source::Outcome;
+use ingest::{Arrival, Clock, Reason, Rejected, Sender, formats};
+use journal::{Followers, Journal, Live, Options, Quarantine};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -92,9 +93,16 @@ impl Site {
         .unwrap();
         let journal = started.journal;
         let (broker, accepting) = watch::channel(BrokerState::Accepting);
+        // As if the plant's source had come after what it sent.
+        let decode = |_: &str, topic: &str, payload: &Bytes, now_ms| {
+            let topic = topic.replace("plant/", "telemetry/car/");
+            Some(formats::decode(&topic, payload, now_ms))
+        };
+        let quarantine = Quarantine::new(&started.arrivals, journal.registry(), decode);
         let app = App {
             live: journal.live(),
             reader: journal.reader(),
+            quarantine,
             registry: journal.registry(),
             broker: accepting,
             info: Info {
@@ -117,13 +125,28 @@ impl Site {
     /// Publishes and returns when it is committed.
     pub async fn publish(&self, topic: &str, payload: &str) {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
+        let decoded = formats::decode(topic, &payload, Clock::system().now_ms());
+        self.arrive(topic, payload, decoded).await;
+    }
+
+    /// The same, on a topic that means nothing yet.
+    pub async fn quarantine(&self, topic: &str, device: &str, payload: &str) {
+        let raw = Bytes::copy_from_slice(payload.as_bytes());
+        let (reason, detail) = (Reason::UnknownTopic, String::new());
+        let rejected = Rejected { reason, detail, raw: raw.clone() };
+        self.arrive(topic, raw, Err((Some(device.into()), rejected))).await;
+    }
+
+    async fn arrive(&self, topic: &str, payload: Bytes, decoded: Outcome) {
         let now_ms = Clock::system().now_ms();
         let (acknowledge, acknowledged) = oneshot::channel();
         let arrival = Arrival {
+            broker: "embedded".into(),
             topic: topic.into(),
             sender: Sender::Anonymous,
-            decoded: formats::decode(topic, &payload, now_ms),
+            decoded,
             payload,
+            retry_of: None,
             received_ms: now_ms,
             received: Instant::now(),
             acknowledge,

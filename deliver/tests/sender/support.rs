@@ -107,6 +107,7 @@ impl Bench {
     pub(crate) async fn send(&self, device: &str, readings: Vec<Reading>) -> oneshot::Receiver<()> {
         let (acknowledge, done) = oneshot::channel();
         let arrival = Arrival {
+            broker: "embedded".into(),
             topic: format!("telemetry/car/{device}").into(),
             sender: Sender::Anonymous,
             payload: Bytes::new(),
@@ -116,6 +117,7 @@ impl Bench {
                 readings: readings.into_iter().map(Ok).collect(),
                 unknown_names: 0,
             }),
+            retry_of: None,
             received_ms: NOW_MS,
             received: Instant::now(),
             acknowledge,

@@ -31,6 +31,8 @@ type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Takes every publish into the pipeline and lets nothing but Datanaut's own messages be routed
 /// or retained: without consent nothing is kept, not even in the broker.
 pub(super) struct Desk {
+    /// [`EMBEDDED`](crate::source::EMBEDDED)
+    pub(super) name: Arc<str>,
     pub(super) door: Door,
     pub(super) decode: Decode,
     pub(super) clock: Clock,
@@ -72,7 +74,17 @@ impl Desk {
             Some(Peer::Insurer(id)) => (Sender::Insurer(id), decoded),
             Some(Peer::Anonymous | Peer::Internal) | None => (Sender::Anonymous, decoded),
         };
-        Arrival { topic, sender, payload, decoded, received_ms, received, acknowledge }
+        Arrival {
+            broker: Arc::clone(&self.name),
+            topic,
+            sender,
+            payload,
+            decoded,
+            retry_of: None,
+            received_ms,
+            received,
+            acknowledge,
+        }
     }
 
     /// Ends the connection without an acknowledgement. The broker knows no such answer, so the

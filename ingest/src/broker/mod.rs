@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 
 pub use access::{Account, Credentials, Login, TokenHash};
 
-use crate::source::Outcome;
+use crate::source::{EMBEDDED, Outcome};
 use crate::{Arrival, Clock};
 use access::Door;
 use connections::Connections;
@@ -145,6 +145,7 @@ impl Broker {
         let listen = free_address(options.listen, options.port_auto)?;
         let limits = Limits::within(limits::open_files(), options.max_clients);
         let desk = Arc::new(Desk {
+            name: EMBEDDED.into(),
             door: Door {
                 credentials: options.credentials.clone(),
                 internal: Login::random().map_err(BrokerError::Random)?,

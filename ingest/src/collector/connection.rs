@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -161,11 +162,13 @@ impl Open {
         let (acknowledge, outcome) = oneshot::channel();
         self.ledger.push(outcome, payload.len(), receipt);
         let arrival = Arrival {
+            broker: Arc::clone(&self.collector.options.client_id),
             topic: topic.into(),
             // Who published, only the broker knows: its access rules decide what gets here.
             sender: Sender::Anonymous,
             payload,
             decoded,
+            retry_of: None,
             received_ms,
             received,
             acknowledge,

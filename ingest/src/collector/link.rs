@@ -96,7 +96,7 @@ pub(super) async fn open(options: &CollectorOptions) -> Result<(Client, Poller, 
 async fn open5(
     options: &CollectorOptions,
 ) -> Result<(Client, Poller, Protocol), v5::ConnectionError> {
-    let mut mqtt = v5::MqttOptions::new(&options.client_id, &options.host, options.port);
+    let mut mqtt = v5::MqttOptions::new(&*options.client_id, &options.host, options.port);
     if let Some((username, password)) = &options.login {
         mqtt.set_credentials(username, password);
     }
@@ -121,7 +121,7 @@ async fn open5(
 }
 
 async fn open4(options: &CollectorOptions) -> Result<(Client, Poller, Protocol), Lost> {
-    let mut mqtt = MqttOptions::new(&options.client_id, &options.host, options.port);
+    let mut mqtt = MqttOptions::new(&*options.client_id, &options.host, options.port);
     if let Some((username, password)) = &options.login {
         mqtt.set_credentials(username, password);
     }

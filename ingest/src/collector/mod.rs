@@ -13,6 +13,7 @@ mod ledger;
 mod link;
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -42,7 +43,7 @@ pub struct CollectorOptions {
     pub host: String,
     pub port: u16,
     /// The name of the session at the broker, which only one connection can have.
-    pub client_id: String,
+    pub client_id: Arc<str>,
     /// User name and password.
     pub login: Option<(String, String)>,
     /// Subscribe as `$share/{group}/…`: the members of a group get each message once.

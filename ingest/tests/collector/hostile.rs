@@ -91,7 +91,7 @@ fn a_client_takes_kilobytes_not_megabytes() {
         line.trim_end_matches("kB").trim().parse::<u64>().unwrap()
     };
     let peer = Peer::listen();
-    let names = (0..20).map(|number| format!("collector-{number}"));
+    let names = (0..20).map(|number| format!("collector-{number}").into());
     let options: Vec<_> =
         names.map(|client_id| CollectorOptions { client_id, ..options(peer.addr) }).collect();
     let before = resident_kib();

@@ -26,7 +26,7 @@ fn collect(rig: &mut Rig, seqs: std::ops::Range<u64>) {
 fn every_message_arrives_as_from_the_embedded_broker() {
     let mosquitto = Mosquitto::start();
     for protocol in [Protocol::Auto, Protocol::V4] {
-        let client_id = format!("{protocol:?}");
+        let client_id = format!("{protocol:?}").into();
         let options = CollectorOptions { protocol, client_id, ..options(mosquitto.addr) };
         let mut rig = Rig::start(&[options]);
         rig.collecting();
@@ -95,7 +95,7 @@ fn what_was_not_acknowledged_comes_again_after_a_restart_of_either_side() {
 fn a_group_shares_the_messages() {
     let mosquitto = Mosquitto::start();
     let member = |name: &str| CollectorOptions {
-        client_id: name.to_owned(),
+        client_id: name.into(),
         share: Some("workers".to_owned()),
         ..options(mosquitto.addr)
     };

@@ -20,7 +20,7 @@ pub fn options(broker: SocketAddr) -> CollectorOptions {
     CollectorOptions {
         host: broker.ip().to_string(),
         port: broker.port(),
-        client_id: "datanaut".to_owned(),
+        client_id: "datanaut".into(),
         login: None,
         share: None,
         protocol: Protocol::V5,

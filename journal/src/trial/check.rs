@@ -40,7 +40,7 @@ impl Trial {
         self.writer().store.connection.query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
-    fn check_totals(&self) {
+    pub(crate) fn check_totals(&self) {
         let counts = self.counts();
         assert!(counts.balance(), "{counts:?}");
         let sealed = self.query("SELECT coalesce(sum(readings), 0) FROM chunk") as u64;
@@ -190,7 +190,7 @@ impl Trial {
     }
 
     /// A process that starts from the files as they are now knows what this one knows.
-    fn check_recovery(&self) {
+    pub(crate) fn check_recovery(&self) {
         let copy = tempfile::tempdir().unwrap();
         for file in std::fs::read_dir(self.dir.path()).unwrap() {
             let file = file.unwrap();

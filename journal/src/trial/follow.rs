@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use ingest::{Reading, Reason};
 
 use super::{BELGIUM, NETHERLANDS, Trial, reading};
+use crate::QuarantineFilter;
 use crate::log::Followers;
+use crate::quarantine::let_go;
 use crate::writer::{Command, PutAway};
 
 pub(crate) const OUTPUT: &str = "trial";
@@ -145,10 +147,12 @@ fn what_an_output_puts_away_is_kept_with_its_cursor_and_counted_nowhere_else() {
     assert!(trial.try_send(&[]));
     trial.restart();
     assert_eq!(trial.writer().following.position(OUTPUT), 1);
-    let rows = trial.reader().quarantine(9).unwrap();
+    let rows = trial.reader().quarantine(QuarantineFilter::default(), 9).unwrap();
     assert_eq!(rows.len(), 1, "once");
     assert_eq!(rows[0].reason, Some(Reason::RefusedByInflux));
     assert_eq!(rows[0].detail, "field type conflict");
+    assert!(trial.try_commit(&[let_go(&rows[0])]));
+    assert_eq!(trial.reader().quarantine(QuarantineFilter::default(), 9).unwrap(), []);
     assert_eq!(*trial.counts(), counts);
 }
 

@@ -24,7 +24,7 @@ impl Trial {
     }
 
     /// SQLite takes the number of pages there are where that is more.
-    fn bound_pages(&self, most: i64) {
+    pub(crate) fn bound_pages(&self, most: i64) {
         let pragma = format!("PRAGMA max_page_count = {most}");
         self.writer().store.connection.query_row(&pragma, [], |_| Ok(())).unwrap();
     }

@@ -6,6 +6,7 @@ mod damage;
 mod follow;
 mod full;
 mod order;
+mod quarantine;
 mod said;
 
 use std::path::Path;
@@ -184,7 +185,7 @@ impl Trial {
         self.writer.as_ref().unwrap()
     }
 
-    fn writer_mut(&mut self) -> &mut Writer {
+    pub(crate) fn writer_mut(&mut self) -> &mut Writer {
         self.writer.as_mut().unwrap()
     }
 
@@ -210,13 +211,20 @@ impl Trial {
     pub(crate) fn try_send(&mut self, messages: &[(&'static str, Vec<Reading>)]) -> bool {
         let arrivals: Vec<Arrival> =
             messages.iter().map(|(device, readings)| arrival(device, readings)).collect();
-        let writer = self.writer_mut();
-        let due = writer.timers.due(writer.clock.now_ms());
-        let Ok(done) = writer.commit(&arrivals, &due) else { return false };
-        writer.apply(done);
+        if !self.try_commit(&arrivals) {
+            return false;
+        }
         for (device, readings) in messages {
             self.sent.extend(readings.iter().map(|reading| (*device, reading.clone())));
         }
+        true
+    }
+
+    pub(crate) fn try_commit(&mut self, arrivals: &[Arrival]) -> bool {
+        let writer = self.writer_mut();
+        let due = writer.timers.due(writer.clock.now_ms());
+        let Ok(done) = writer.commit(arrivals, &due) else { return false };
+        writer.apply(done);
         true
     }
 
@@ -258,6 +266,7 @@ fn open(options: Options) -> rusqlite::Result<Writer> {
 
 fn arrival(device: &str, readings: &[Reading]) -> Arrival {
     Arrival {
+        broker: "embedded".into(),
         topic: format!("telemetry/car/{device}").into(),
         sender: Sender::Anonymous,
         payload: Bytes::new(),
@@ -267,6 +276,7 @@ fn arrival(device: &str, readings: &[Reading]) -> Arrival {
             readings: readings.iter().cloned().map(Ok).collect(),
             unknown_names: 0,
         }),
+        retry_of: None,
         received_ms: NOW_MS,
         received: Instant::now(),
         acknowledge: tokio::sync::oneshot::channel().0,

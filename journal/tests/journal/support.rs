@@ -108,6 +108,7 @@ pub(crate) fn arrival(
     acknowledge: oneshot::Sender<()>,
 ) -> Arrival {
     Arrival {
+        broker: "embedded".into(),
         topic: format!("telemetry/car/{device}").into(),
         sender: Sender::Anonymous,
         payload: Bytes::new(),
@@ -117,6 +118,7 @@ pub(crate) fn arrival(
             readings,
             unknown_names: 0,
         }),
+        retry_of: None,
         received_ms: NOW_MS,
         received: Instant::now(),
         acknowledge,

@@ -97,7 +97,7 @@ async fn what_cannot_be_used_is_put_away_by_reason() {
         raw: Bytes::from_static(b"{\"speed_mps\":900}"),
     };
     bench.deliver(vec![vec![Ok(reading(NOW_MS, 0.0)), Err(rejected)]]).await;
-    let rows = bench.journal.reader().quarantine(10).unwrap();
+    let rows = bench.journal.reader().quarantine(Default::default(), 10).unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!(
         (rows[0].reason, rows[0].payload.as_slice()),
