@@ -210,7 +210,8 @@ async fn listen(addr: SocketAddr) -> Result<TcpListener> {
 
 /// The demo's fleet, as devices anywhere would be: over MQTT.
 async fn simulate(broker: SocketAddr, seed: u64, stopped: watch::Receiver<bool>) {
-    let broker = device_sim::Broker { host: broker.ip().to_string(), port: broker.port() };
+    let broker =
+        device_sim::Broker { host: broker.ip().to_string(), port: broker.port(), tls: false };
     let fleet = device_sim::Fleet::demo(seed);
     let report = device_sim::run(fleet, device_sim::Options::new(broker), until(stopped)).await;
     tracing::debug!(?report, "the simulated fleet has left");

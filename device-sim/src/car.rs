@@ -10,6 +10,7 @@ use crate::noise::{GpsError, between, normal};
 use crate::places::{Country, PLACES};
 use crate::reading::{Fix, Reading, TimeFormat, Value};
 use crate::roads::{Network, PlaceIndex};
+use crate::truth::Borders;
 use crate::weather::outdoor_c;
 
 /// Where the car drives to next when it has arrived.
@@ -46,6 +47,7 @@ pub(crate) struct Car {
     tread_mm: f64,
     fuel_pct: f64,
     seq: u64,
+    pub(crate) borders: Borders,
 }
 
 /// A tank lasts this far.
@@ -95,6 +97,7 @@ impl Car {
             tread_mm: between(rng, 2.2, 8.0),
             fuel_pct: between(rng, 50.0, 100.0),
             seq: 0,
+            borders: Borders::default(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Car {
         let gap_ms = self.now_ms.map_or(0, |before| now_ms - before);
         self.now_ms = Some(now_ms);
         self.drive(now_ms, gap_ms.clamp(0, LONGEST_STEP_MS), rng);
+        self.borders.report(now_ms, &self.motion);
         let (truth, altitude_m, course_deg) = self.motion.at();
         let (position, accuracy_m) = self.gps.fix(truth, now_ms, self.gps_sigma_m, rng);
         let acceleration_mps2 = self.motion.acceleration_mps2();

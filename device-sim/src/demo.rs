@@ -7,7 +7,7 @@ use crate::fleet::{Device, Fleet, Thing, device_rng};
 use crate::geo::{Path, Position};
 use crate::places::PLACES;
 use crate::product::{Model, Product};
-use crate::roads::{Network, place};
+use crate::roads::{Network, countries, place};
 use crate::thermostat::Thermostat;
 use crate::tracker::{Life, Tracker};
 
@@ -170,7 +170,7 @@ fn tracker(index: usize, home: Position, network: &Network, rng: &mut fastrand::
                 .iter()
                 .map(|&stop| (PLACES[stop].position(), PLACES[stop].altitude_m))
                 .collect();
-            let line = Path::new(&points, &[TRAIN_MPS]);
+            let line = Path::new(&points, &[TRAIN_MPS]).through(&countries(&stops));
             // Ahead of the border, each a different way.
             let before_m = network.path(&stops[..=border_stop(&stops)]).length_m()
                 - (index - 5) as f64 * 1_100.0;

@@ -12,6 +12,7 @@ use crate::reading::{Kind, Reading};
 use crate::roads::Network;
 use crate::thermostat::Thermostat;
 use crate::tracker::{Life, Tracker};
+use crate::truth::{Crossing, Truth};
 
 /// How often the devices of a load test report, all together.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +48,15 @@ impl Thing {
             Self::Thermostat(thermostat) => thermostat.next(now_ms, rng),
             Self::Product(product) => product.next(now_ms, rng),
         }
+    }
+
+    fn crossings(&mut self, finished: bool) -> Vec<Crossing> {
+        let borders = match self {
+            Self::Car(car) => &mut car.borders,
+            Self::Tracker(tracker) => &mut tracker.borders,
+            Self::Thermostat(_) | Self::Product(_) => return Vec::new(),
+        };
+        if finished { borders.finish() } else { borders.take() }
     }
 }
 
@@ -90,6 +100,7 @@ pub struct Fleet {
     /// Devices report as soon as they may; then `due` only takes turns.
     unpaced: bool,
     start_ms: i64,
+    truths: Vec<Truth>,
 }
 
 impl Fleet {
@@ -97,7 +108,7 @@ impl Fleet {
         let due = devices.iter().enumerate().map(|(i, (_, due_us))| Reverse((*due_us, i)));
         let due = due.collect();
         let devices = devices.into_iter().map(|(device, _)| device).collect();
-        Self { devices, due, unpaced, start_ms: 0 }
+        Self { devices, due, unpaced, start_ms: 0, truths: Vec::new() }
     }
 
     /// `count` devices of one kind, `{prefix}00000` and so on, for a load test. Their reports are
@@ -169,6 +180,10 @@ impl Fleet {
         let due_us = if self.unpaced { now_us } else { turn_us };
         let ts_ms = self.start_ms + due_us.div_euclid(1_000);
         let reading = device.thing.next(ts_ms, &mut device.rng);
+        for crossing in device.thing.crossings(false) {
+            let every_ms = device.interval_us / 1_000;
+            self.truths.push(crossing.truth(&device.id, every_ms, self.start_ms));
+        }
         Some(Message {
             device: Arc::clone(&device.id),
             topic: Arc::clone(&device.topic),
@@ -177,6 +192,22 @@ impl Fleet {
             payload: reading.json(),
             due_us,
         })
+    }
+
+    /// What happened in the messages since the last call and ought to be noticed.
+    pub fn take_truths(&mut self) -> Vec<Truth> {
+        std::mem::take(&mut self.truths)
+    }
+
+    /// What was happening when the last message was made, and may be noticed or not.
+    pub fn finish(&mut self) -> Vec<Truth> {
+        for device in &mut self.devices {
+            for crossing in device.thing.crossings(true) {
+                let every_ms = device.interval_us / 1_000;
+                self.truths.push(crossing.truth(&device.id, every_ms, self.start_ms));
+            }
+        }
+        self.take_truths()
     }
 
     /// How many messages are due before `end_us`.

@@ -1,6 +1,6 @@
 //! Positions, and paths of straight stretches between them.
 
-use crate::places::Road;
+use crate::places::{Country, Road};
 
 const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
@@ -66,6 +66,8 @@ struct Corner {
     speed_mps: f64,
     /// The speed that the bend here allows.
     bend_mps: f64,
+    /// Where the stretch that begins here lies; `None` where it does not matter.
+    country: Option<Country>,
 }
 
 /// A way to go: straight stretches, each with the speed that it is driven at.
@@ -91,9 +93,33 @@ impl Path {
             };
             let speed = speeds_mps.get(index).or(speeds_mps.last()).copied();
             let speed_mps = speed.unwrap_or(Road::Town.speed_mps());
-            corners.push(Corner { at, altitude_m, along_m, speed_mps, bend_mps });
+            corners.push(Corner { at, altitude_m, along_m, speed_mps, bend_mps, country: None });
         }
         Self(corners)
+    }
+
+    /// The same path, whose n-th stretch lies in the n-th of `countries`.
+    #[must_use]
+    pub(crate) fn through(mut self, countries: &[Country]) -> Self {
+        for (corner, country) in self.0.iter_mut().zip(countries) {
+            corner.country = Some(*country);
+        }
+        self
+    }
+
+    /// The country at `along_m`, if the path says so.
+    #[must_use]
+    pub(crate) fn country(&self, along_m: f64) -> Option<Country> {
+        self.0.get(self.stretch(along_m)).and_then(|corner| corner.country)
+    }
+
+    /// The border on this path that is nearest to `along_m`: where, and how far along the path.
+    #[must_use]
+    pub(crate) fn border(&self, along_m: f64) -> Option<(Position, f64)> {
+        let stretches = &self.0[..self.0.len().saturating_sub(1)];
+        let borders = stretches.windows(2).filter(|pair| pair[0].country != pair[1].country);
+        let metres = borders.map(|pair| (pair[1].at, (pair[1].along_m - along_m).abs()));
+        metres.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     #[must_use]
@@ -148,7 +174,8 @@ impl Path {
         if speeds.is_empty() {
             speeds.extend(self.0.iter().map(|c| c.speed_mps));
         }
-        Self::new(&points, &speeds)
+        let countries: Vec<_> = self.0.iter().rev().skip(1).filter_map(|c| c.country).collect();
+        Self::new(&points, &speeds).through(&countries)
     }
 }
 

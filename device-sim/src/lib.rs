@@ -11,13 +11,15 @@
 
 mod car;
 mod demo;
+mod connection;
 mod fleet;
 mod geo;
-mod link;
+mod listen;
 mod motion;
 mod noise;
 mod options;
 mod outbox;
+mod packet;
 mod places;
 mod product;
 mod publish;
@@ -27,10 +29,19 @@ mod roads;
 mod session;
 mod thermostat;
 mod tracker;
+mod transport;
+mod trigger;
+mod truth;
+mod verify;
 mod weather;
 
 pub use fleet::{Fleet, Message, Rate};
-pub use options::{Broker, BrokerError, Login, Options, Protocol, Qos};
+pub use listen::listen;
+pub use options::{Broker, BrokerError, Login, Mix, MixError, Options, Protocol, Qos};
 pub use publish::run;
 pub use reading::Kind;
 pub use report::{Latency, Report};
+pub use transport::{Tls, TlsError};
+pub use trigger::Recorded;
+pub use truth::{Expect, Line, Truth, What};
+pub use verify::{Clock, Limits, Score, Verdict, judge};

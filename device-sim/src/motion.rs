@@ -86,6 +86,12 @@ impl Motion {
         self.acceleration_mps2
     }
 
+    /// Metres from the start of the path.
+    #[must_use]
+    pub(crate) fn along_m(&self) -> f64 {
+        self.along_m
+    }
+
     /// Position, altitude and course.
     #[must_use]
     pub(crate) fn at(&self) -> (Position, f64, f64) {

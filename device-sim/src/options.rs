@@ -1,23 +1,28 @@
 //! Which broker, how to talk to it, and for how long.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A broker's address, written `mqtt://host:port` (the port may be left out: 1883).
+use crate::transport::Tls;
+
+/// A broker's address, written `mqtt://host:port`, or `mqtts://` for TLS. The port may be left
+/// out: 1883, with TLS 8883.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broker {
     pub host: String,
     pub port: u16,
+    pub tls: bool,
 }
 
 /// Why a text is no broker address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
-    #[error("{0:?} does not begin with mqtt://, write for example mqtt://127.0.0.1:1883")]
+    #[error(
+        "{0:?} begins with neither mqtt:// nor mqtts://, write for example mqtt://127.0.0.1:1883"
+    )]
     NotMqtt(String),
-    #[error("TLS is not built in, use mqtt:// (through a TLS proxy if need be)")]
-    Tls,
     #[error("{0:?} names no host, write for example mqtt://127.0.0.1:1883")]
     NoHost(String),
     #[error("{0:?} is no port number, write one from 1 to 65535")]
@@ -30,24 +35,27 @@ impl FromStr for Broker {
     type Err = BrokerError;
 
     fn from_str(text: &str) -> Result<Self, BrokerError> {
-        if text.starts_with("mqtts://") || text.starts_with("ssl://") {
-            return Err(BrokerError::Tls);
-        }
-        let rest = text.strip_prefix("mqtt://").or(text.strip_prefix("tcp://"));
-        let rest = rest.ok_or_else(|| BrokerError::NotMqtt(text.into()))?.trim_end_matches('/');
+        let (scheme, rest) =
+            text.split_once("://").ok_or_else(|| BrokerError::NotMqtt(text.into()))?;
+        let (tls, default_port) = match scheme {
+            "mqtt" | "tcp" => (false, "1883"),
+            "mqtts" | "ssl" => (true, "8883"),
+            _ => return Err(BrokerError::NotMqtt(text.into())),
+        };
+        let rest = rest.trim_end_matches('/');
         if rest.contains(['@', '/', '?']) {
             return Err(BrokerError::TooMuch);
         }
         // An IPv6 address keeps its brackets: the resolver wants them too.
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, port),
-            _ => (rest, "1883"),
+            _ => (rest, default_port),
         };
         if host.is_empty() {
             return Err(BrokerError::NoHost(text.into()));
         }
         match port.parse() {
-            Ok(port) if port > 0 => Ok(Self { host: host.into(), port }),
+            Ok(port) if port > 0 => Ok(Self { host: host.into(), port, tls }),
             _ => Err(BrokerError::BadPort(port.into())),
         }
     }
@@ -60,12 +68,86 @@ pub enum Protocol {
     V5,
 }
 
+impl FromStr for Protocol {
+    type Err = MixError;
+
+    fn from_str(text: &str) -> Result<Self, MixError> {
+        match text {
+            "5" => Ok(Self::V5),
+            "3.1.1" => Ok(Self::V3_1_1),
+            _ => Err(MixError(text.into(), "5 or 3.1.1")),
+        }
+    }
+}
+
 /// How sure the delivery is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Qos {
     AtMostOnce,
     AtLeastOnce,
     ExactlyOnce,
+}
+
+impl FromStr for Qos {
+    type Err = MixError;
+
+    fn from_str(text: &str) -> Result<Self, MixError> {
+        match text {
+            "0" => Ok(Self::AtMostOnce),
+            "1" => Ok(Self::AtLeastOnce),
+            "2" => Ok(Self::ExactlyOnce),
+            _ => Err(MixError(text.into(), "0, 1 or 2")),
+        }
+    }
+}
+
+/// One thing, or several by their shares: `1`, or `1=9,2=1` for nine in ten and one in ten.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mix<T>(Vec<(T, f64)>);
+
+/// Why a text is no mix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not {1}, alone or with shares as in a=9,b=1")]
+pub struct MixError(pub(crate) String, pub(crate) &'static str);
+
+impl<T: Copy> Mix<T> {
+    #[must_use]
+    pub fn all(only: T) -> Self {
+        Self(vec![(only, 1.0)])
+    }
+
+    pub(crate) fn pick(&self, rng: &mut fastrand::Rng) -> T {
+        // A mix is never empty.
+        let mut at = if self.0.len() > 1 {
+            rng.f64() * self.0.iter().map(|(_, share)| share).sum::<f64>()
+        } else {
+            0.0
+        };
+        for &(what, share) in &self.0 {
+            if at < share {
+                return what;
+            }
+            at -= share;
+        }
+        self.0[self.0.len() - 1].0
+    }
+}
+
+impl<T: FromStr<Err = MixError>> FromStr for Mix<T> {
+    type Err = MixError;
+
+    fn from_str(text: &str) -> Result<Self, MixError> {
+        let mut parts = Vec::new();
+        for part in text.split(',') {
+            let (what, share) = part.split_once('=').unwrap_or((part, "1"));
+            let what = what.trim().parse()?;
+            match share.trim().parse::<f64>() {
+                Ok(share) if share.is_finite() && share > 0.0 => parts.push((what, share)),
+                _ => return Err(MixError(share.into(), "a share above 0")),
+            }
+        }
+        Ok(Self(parts))
+    }
 }
 
 /// As whom the connections log in.
@@ -88,9 +170,16 @@ pub enum Login {
 #[derive(Debug)]
 pub struct Options {
     pub broker: Broker,
-    pub protocol: Protocol,
-    pub qos: Qos,
+    /// For `mqtts://`; a broker with TLS is not connected to without.
+    pub tls: Option<Tls>,
+    /// Drawn for each connection.
+    pub protocol: Mix<Protocol>,
+    /// Drawn for each message.
+    pub qos: Mix<Qos>,
     pub login: Login,
+    /// Connect from these addresses in turn: one address has some 28,000 ports to connect from.
+    /// If empty, the system chooses.
+    pub sources: Vec<IpAddr>,
     /// At most so many connections; a fleet of more devices shares them.
     pub connections: usize,
     /// At most so many messages of a connection wait for their acknowledgement, 1 to 100.
@@ -103,6 +192,12 @@ pub struct Options {
     /// The schedule starts when all connections are up, or so long after the first. If there is
     /// a duration and no connection after so long, the run ends without having begun.
     pub settle: Duration,
+    /// The fleet's clock starts at this moment (now, if `None`), in milliseconds since 1970 ...
+    pub clock_start_ms: Option<i64>,
+    /// ... and runs so many times as fast as time does.
+    pub clock_speed: f64,
+    /// Gets what happens to the fleet and ought to be noticed.
+    pub ledger: Option<File>,
     /// Gets a line `device ts seq` for each message once its acknowledgement has arrived.
     pub acked: Option<File>,
     /// Log the progress this often.
@@ -115,8 +210,13 @@ impl Options {
     pub fn new(broker: Broker) -> Self {
         Self {
             broker,
-            protocol: Protocol::V5,
-            qos: Qos::AtLeastOnce,
+            tls: None,
+            protocol: Mix::all(Protocol::V5),
+            qos: Mix::all(Qos::AtLeastOnce),
+            sources: Vec::new(),
+            clock_start_ms: None,
+            clock_speed: 1.0,
+            ledger: None,
             login: Login::Device { password: None },
             connections: 1_000,
             window: 50,
@@ -131,7 +231,19 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
-    use super::{Broker, BrokerError};
+    use super::{Broker, BrokerError, Mix, Protocol, Qos};
+
+    #[test]
+    fn a_mix_is_drawn_by_its_shares() {
+        let mix: Mix<Qos> = "0=1, 1=8,2=1".parse().unwrap();
+        let mut rng = fastrand::Rng::with_seed(1);
+        let drawn: Vec<_> = (0..10_000).map(|_| mix.pick(&mut rng)).collect();
+        let share = |qos| drawn.iter().filter(|&&one| one == qos).count();
+        assert!((7_800..8_200).contains(&share(Qos::AtLeastOnce)));
+        assert!((900..1_100).contains(&share(Qos::ExactlyOnce)));
+        assert_eq!("3.1.1".parse(), Ok(Mix::all(Protocol::V3_1_1)));
+        assert!("3".parse::<Mix<Qos>>().is_err() && "1=0".parse::<Mix<Qos>>().is_err());
+    }
 
     #[test]
     fn addresses_are_read_and_wrong_ones_say_what_to_do() {
@@ -143,9 +255,10 @@ mod tests {
         assert_eq!(ok("mqtt://broker.example/"), ("broker.example".into(), 1883));
         assert_eq!(ok("mqtt://[::1]:1884"), ("[::1]".into(), 1884));
         assert_eq!(ok("mqtt://[::1]"), ("[::1]".into(), 1883));
+        assert_eq!(ok("mqtts://broker.example"), ("broker.example".into(), 8883));
         let wrong = |text: &str| text.parse::<Broker>().unwrap_err();
         assert_eq!(wrong("localhost:1883"), BrokerError::NotMqtt("localhost:1883".into()));
-        assert_eq!(wrong("mqtts://a"), BrokerError::Tls);
+        assert_eq!(wrong("http://a"), BrokerError::NotMqtt("http://a".into()));
         assert_eq!(wrong("mqtt://:1883"), BrokerError::NoHost("mqtt://:1883".into()));
         assert_eq!(wrong("mqtt://a:0"), BrokerError::BadPort("0".into()));
         assert_eq!(wrong("mqtt://me:secret@a"), BrokerError::TooMuch);

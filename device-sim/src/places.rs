@@ -23,6 +23,27 @@ pub(crate) enum Country {
     Border,
 }
 
+impl Country {
+    /// ISO 3166-1 alpha-2.
+    #[must_use]
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::At => "AT",
+            Self::Be => "BE",
+            Self::Ch => "CH",
+            Self::Cz => "CZ",
+            Self::De => "DE",
+            Self::Dk => "DK",
+            Self::Fr => "FR",
+            Self::It => "IT",
+            Self::Lu => "LU",
+            Self::Nl => "NL",
+            Self::Pl => "PL",
+            Self::Border => "",
+        }
+    }
+}
+
 /// A place that roads meet at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {

@@ -25,6 +25,16 @@ pub struct Latency {
     pub max_ms: f64,
 }
 
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "p50 {:.2} ms, p90 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.2}",
+            self.p50_ms, self.p90_ms, self.p99_ms, self.p999_ms, self.max_ms
+        )
+    }
+}
+
 /// The sum of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -54,6 +64,8 @@ pub struct Report {
     pub unwritten: u64,
     /// `None` when nothing was acknowledged.
     pub latency: Option<Latency>,
+    /// How late messages were made although there was room for them: the simulator's own doing.
+    pub lag: Option<Latency>,
 }
 
 /// Counted by all connections while they run.
@@ -70,6 +82,7 @@ pub(crate) struct Stats {
     unwritten: AtomicU64,
     last_error: Mutex<Option<String>>,
     latency_us: Mutex<Histogram<u64>>,
+    lag_us: Mutex<Histogram<u64>>,
     last_ack: Mutex<Option<Instant>>,
     acked: Option<Mutex<File>>,
 }
@@ -79,9 +92,6 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 
 impl Stats {
     pub(crate) fn new(acked: Option<File>) -> Self {
-        let bounded = Histogram::new_with_bounds(1, LONGEST.as_micros() as u64, 3);
-        // The bounds are right; were they not, a histogram that grows would do.
-        let empty = bounded.or_else(|_| Histogram::new(3)).unwrap_or_else(|_| unreachable!());
         Self {
             offered: AtomicU64::new(0),
             generated: AtomicU64::new(0),
@@ -93,7 +103,8 @@ impl Stats {
             lost_connections: AtomicU64::new(0),
             unwritten: AtomicU64::new(0),
             last_error: Mutex::new(None),
-            latency_us: Mutex::new(empty),
+            latency_us: Mutex::new(histogram()),
+            lag_us: Mutex::new(histogram()),
             last_ack: Mutex::new(None),
             acked: acked.map(Mutex::new),
         }
@@ -114,6 +125,12 @@ impl Stats {
                 self.failed(&format!("cannot write to the file of acknowledged ones: {error}"));
             }
         }
+    }
+
+    /// A message was made so long after it could have been.
+    pub(crate) fn lagged(&self, lag: Duration) {
+        let lag_us = lag.min(LONGEST).as_micros() as u64;
+        lock(&self.lag_us).saturating_record(lag_us.max(1));
     }
 
     /// Messages that the broker has answered, either way.
@@ -166,11 +183,18 @@ impl Stats {
             last_error: self.last_error(),
             unwritten: self.unwritten.load(Relaxed),
             latency: latency(&lock(&self.latency_us)),
+            lag: latency(&lock(&self.lag_us)),
         }
     }
 }
 
-fn latency(us: &Histogram<u64>) -> Option<Latency> {
+pub(crate) fn histogram() -> Histogram<u64> {
+    let bounded = Histogram::new_with_bounds(1, LONGEST.as_micros() as u64, 3);
+    // The bounds are right; were they not, a histogram that grows would do.
+    bounded.or_else(|_| Histogram::new(3)).unwrap_or_else(|_| unreachable!())
+}
+
+pub(crate) fn latency(us: &Histogram<u64>) -> Option<Latency> {
     let at = |quantile: f64| us.value_at_quantile(quantile) as f64 / 1e3;
     (!us.is_empty()).then(|| Latency {
         p50_ms: at(0.5),
@@ -208,12 +232,8 @@ impl fmt::Display for Report {
                 writeln!(f, "{name:<16}{count}")?;
             }
         }
-        if let Some(l) = &self.latency {
-            writeln!(
-                f,
-                "latency         p50 {:.2} ms, p90 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.2}",
-                l.p50_ms, l.p90_ms, l.p99_ms, l.p999_ms, l.max_ms
-            )?;
+        if let Some(latency) = &self.latency {
+            writeln!(f, "latency         {latency}")?;
         }
         if let Some(error) = &self.last_error {
             writeln!(f, "last error      {error}")?;

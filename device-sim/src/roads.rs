@@ -52,7 +52,7 @@ impl Network {
         let points: Vec<_> = places.iter().map(|&index| point(index)).collect();
         let speeds: Vec<_> =
             places.windows(2).map(|pair| self.road(pair[0], pair[1]).speed_mps()).collect();
-        Path::new(&points, &speeds)
+        Path::new(&points, &speeds).through(&countries(places))
     }
 
     /// A way of up to `legs` stretches from `from`, turning back only where a road ends, and
@@ -100,7 +100,17 @@ impl Network {
         let (from, to) = if forth { (first, second) } else { (second, first) };
         let speeds = [self.road(border, from).speed_mps(), self.road(border, to).speed_mps()];
         Path::new(&[towards(from, before_m), (middle, altitude_m), towards(to, after_m)], &speeds)
+            .through(&countries(&[from, border, to]))
     }
+}
+
+/// The country of each stretch over these places: that of the end that is not on the border.
+pub(crate) fn countries(places: &[PlaceIndex]) -> Vec<Country> {
+    let stretches = places.windows(2).map(|pair| match PLACES[pair[0]].country {
+        Country::Border => PLACES[pair[1]].country,
+        country => country,
+    });
+    stretches.collect()
 }
 
 fn point(index: PlaceIndex) -> (Position, f64) {

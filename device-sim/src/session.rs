@@ -1,191 +1,251 @@
-//! One MQTT session over rumqttc, of either version of the protocol.
+//! One MQTT session over one network connection, as light as a device: no buffer of its own while
+//! nothing is under way.
 //!
-//! A session is used for one network connection and then thrown away: what a client library
-//! keeps across a reconnect (half-written publishes, stale packet ids, buffered events) is what
-//! loses or doubles messages. What is owed lives in the [`Outbox`](crate::outbox::Outbox).
+//! A session ends with its network connection. What is owed lives in the
+//! [`Outbox`](crate::outbox::Outbox), which hands it to the next session.
 
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rumqttc::v5;
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, timeout};
 
 use crate::options::{Options, Protocol, Qos};
-use crate::outbox::Entry;
-
-/// Also how long a dead connection goes unnoticed at most, twice over.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// The library has no time-out of its own for some writes; pings make a live session yield an
-/// event at least once in a keep-alive.
-const SILENCE: Duration = Duration::from_secs(25);
-/// The library's own limit of 10 KiB would drop the connection at the first larger packet.
-const MAX_PACKET_BYTES: u32 = 256 * 1024;
-
-/// What happened on a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    Connected,
-    /// The next message handed over was written, under this packet id (0 at QoS 0).
-    Written(u16),
-    Acknowledged(u16),
-    /// Answered with a failure: the broker does not want it.
-    Refused(u16),
-    /// The goodbye was written.
-    Disconnected,
-    Other,
-}
+use crate::packet::{self, Hello, Incoming, PacketError, Writer};
+use crate::transport::{self, Io};
 
 /// Why a session is over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
     #[error("{0}")]
-    V3(#[from] Box<rumqttc::ConnectionError>),
+    Io(#[from] io::Error),
     #[error("{0}")]
-    V5(#[from] Box<v5::ConnectionError>),
-    #[error("nothing heard for {} s", SILENCE.as_secs())]
+    Packet(#[from] PacketError),
+    #[error("the broker hung up")]
+    HungUp,
+    #[error("the broker does not let us in: {0}")]
+    Unwelcome(String),
+    #[error("the broker said goodbye: {0}")]
+    Goodbye(String),
+    #[error("the broker did not answer the first packet with a welcome")]
+    NoWelcome,
+    #[error("the broker did not answer for {} s", PATIENCE.as_secs())]
     Silent,
-    #[error("the broker refused a message of QoS 2")]
-    Refused,
 }
 
-/// The half that takes messages; never waits.
-pub(crate) enum Sender {
-    V3(rumqttc::AsyncClient),
-    V5(v5::AsyncClient),
+/// How long a broker may take to let somebody in, or to answer a ping.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Publishes wait in the caller's outbox while more than this has not gone out: more would only be
+/// memory.
+const CLOGGED_BYTES: usize = 64 * 1024;
+/// Read at once, from the stack.
+const CHUNK_BYTES: usize = 8 * 1024;
+
+/// A session that is up.
+pub(crate) struct Session {
+    stream: Box<dyn Io>,
+    protocol: Protocol,
+    incoming: BytesMut,
+    outgoing: BytesMut,
+    /// TLS holds bytes back until it is flushed.
+    unflushed: bool,
+    /// Somebody wants to know when all has gone out.
+    announce: bool,
+    keep_alive: Duration,
+    /// What the broker takes at once.
+    pub(crate) receive_maximum: u16,
+    last_sent: Instant,
+    pinged: Option<Instant>,
+    /// A slow reader hears nothing until then.
+    pub(crate) deaf_until: Option<Instant>,
 }
 
-/// The half that does the network's work; must be polled all the time.
-pub(crate) enum Receiver {
-    V3(Box<rumqttc::EventLoop>),
-    V5(Box<v5::EventLoop>),
-}
-
-/// A new session as `client_id`, logging in with `login` (name, password). It connects when it is
-/// polled.
-pub(crate) fn open(
-    options: &Options,
-    client_id: &str,
-    login: Option<(&str, &str)>,
-) -> (Sender, Receiver) {
-    let (host, port) = (options.broker.host.as_str(), options.broker.port);
-    let window = options.window.clamp(1, 100);
-    // Room for all that may be unacknowledged, and the goodbye.
-    let capacity = usize::from(window) + 1;
-    match options.protocol {
-        Protocol::V3_1_1 => {
-            let mut mqtt = rumqttc::MqttOptions::new(client_id, host, port);
-            mqtt.set_keep_alive(KEEP_ALIVE)
-                .set_clean_session(true)
-                .set_inflight(window)
-                .set_max_packet_size(MAX_PACKET_BYTES as usize, MAX_PACKET_BYTES as usize);
-            if let Some((name, password)) = login {
-                mqtt.set_credentials(name, password);
-            }
-            let (client, mut events) = rumqttc::AsyncClient::new(mqtt, capacity);
-            events.network_options.set_tcp_nodelay(true);
-            (Sender::V3(client), Receiver::V3(Box::new(events)))
-        }
-        Protocol::V5 => {
-            let mut mqtt = v5::MqttOptions::new(client_id, host, port);
-            mqtt.set_keep_alive(KEEP_ALIVE)
-                .set_clean_start(true)
-                // Without it every session takes 14 MB.
-                .set_outgoing_inflight_upper_limit(window)
-                .set_max_packet_size(Some(MAX_PACKET_BYTES));
-            let mut network = mqtt.network_options();
-            network.set_tcp_nodelay(true);
-            mqtt.set_network_options(network);
-            if let Some((name, password)) = login {
-                mqtt.set_credentials(name, password);
-            }
-            let (client, events) = v5::AsyncClient::new(mqtt, capacity);
-            (Sender::V5(client), Receiver::V5(Box::new(events)))
-        }
-    }
-}
-
-impl Sender {
-    /// Hands a message over; false if there is no room for it now.
-    pub(crate) fn publish(&self, entry: &Entry, qos: Qos) -> bool {
-        let (topic, payload) = (&*entry.topic, entry.payload.clone());
-        match self {
-            Self::V3(client) => {
-                let qos = match qos {
-                    Qos::AtMostOnce => rumqttc::QoS::AtMostOnce,
-                    Qos::AtLeastOnce => rumqttc::QoS::AtLeastOnce,
-                    Qos::ExactlyOnce => rumqttc::QoS::ExactlyOnce,
-                };
-                client.try_publish(topic, qos, false, payload).is_ok()
-            }
-            Self::V5(client) => {
-                let qos = match qos {
-                    Qos::AtMostOnce => v5::mqttbytes::QoS::AtMostOnce,
-                    Qos::AtLeastOnce => v5::mqttbytes::QoS::AtLeastOnce,
-                    Qos::ExactlyOnce => v5::mqttbytes::QoS::ExactlyOnce,
-                };
-                client.try_publish(topic, qos, false, payload).is_ok()
-            }
-        }
-    }
-
-    /// Asks for a clean end; false if there is no room even for that.
-    pub(crate) fn disconnect(&self) -> bool {
-        match self {
-            Self::V3(client) => client.try_disconnect().is_ok(),
-            Self::V5(client) => client.try_disconnect().is_ok(),
-        }
-    }
-}
-
-impl Receiver {
-    /// Works until something happens. After an error the session is over.
-    pub(crate) async fn poll(&mut self) -> Result<Event, SessionError> {
-        let next = async {
-            match self {
-                Self::V3(events) => match events.poll().await {
-                    Ok(event) => Ok(v3_event(&event)),
-                    Err(error) => Err(SessionError::V3(Box::new(error))),
-                },
-                Self::V5(events) => match events.poll().await {
-                    Ok(event) => Ok(v5_event(&event)),
-                    Err(error) => Err(SessionError::V5(Box::new(error))),
-                },
+impl Session {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// When the broker is away or does not let us in.
+    pub(crate) async fn open(
+        options: &Options,
+        protocol: Protocol,
+        source: Option<IpAddr>,
+        hello: &Hello,
+    ) -> Result<Self, SessionError> {
+        let opening = async {
+            let stream = transport::connect(&options.broker, options.tls.as_ref(), source).await?;
+            let mut session = Self {
+                stream,
+                protocol,
+                incoming: BytesMut::new(),
+                outgoing: BytesMut::new(),
+                unflushed: false,
+                announce: false,
+                keep_alive: Duration::from_secs(hello.keep_alive_s.into()),
+                receive_maximum: u16::MAX,
+                last_sent: Instant::now(),
+                pinged: None,
+                deaf_until: None,
+            };
+            session.writer().hello(hello);
+            match session.next().await? {
+                Incoming::Welcome { receive_maximum } => {
+                    session.receive_maximum = receive_maximum;
+                    Ok(session)
+                }
+                Incoming::Unwelcome(reason) => Err(SessionError::Unwelcome(reason)),
+                _ => Err(SessionError::NoWelcome),
             }
         };
-        tokio::time::timeout(SILENCE, next).await.unwrap_or(Err(SessionError::Silent))
+        timeout(PATIENCE, opening).await.unwrap_or(Err(SessionError::Silent))
     }
-}
 
-fn v3_event(event: &rumqttc::Event) -> Event {
-    use rumqttc::{Outgoing, Packet};
-    match event {
-        rumqttc::Event::Outgoing(Outgoing::Publish(packet_id)) => Event::Written(*packet_id),
-        rumqttc::Event::Outgoing(Outgoing::Disconnect) => Event::Disconnected,
-        rumqttc::Event::Incoming(Packet::ConnAck(_)) => Event::Connected,
-        rumqttc::Event::Incoming(Packet::PubAck(ack)) => Event::Acknowledged(ack.pkid),
-        rumqttc::Event::Incoming(Packet::PubComp(done)) => Event::Acknowledged(done.pkid),
-        _ => Event::Other,
+    fn writer(&mut self) -> Writer<'_> {
+        Writer { protocol: self.protocol, buffer: &mut self.outgoing }
     }
-}
 
-fn v5_event(event: &v5::Event) -> Event {
-    use v5::mqttbytes::v5::{Packet, PubAckReason, PubCompReason, PubRecReason};
-    match event {
-        v5::Event::Outgoing(rumqttc::Outgoing::Publish(packet_id)) => Event::Written(*packet_id),
-        v5::Event::Outgoing(rumqttc::Outgoing::Disconnect) => Event::Disconnected,
-        v5::Event::Incoming(Packet::ConnAck(_)) => Event::Connected,
-        v5::Event::Incoming(Packet::PubAck(ack)) => match ack.reason {
-            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {
-                Event::Acknowledged(ack.pkid)
+    /// Sends a message, when the session is next polled. Only while not [`clogged`](Self::clogged).
+    pub(crate) fn publish(&mut self, topic: &str, payload: &Bytes, qos: Qos, id: u16) {
+        self.announce |= qos == Qos::AtMostOnce;
+        self.writer().publish(topic, payload, qos, id);
+    }
+
+    pub(crate) fn release(&mut self, id: u16) {
+        self.writer().release(id);
+    }
+
+    pub(crate) fn subscribe(&mut self, filter: &str, qos: Qos) {
+        self.writer().subscribe(filter, qos, 1);
+    }
+
+    /// Says that a message that was received has been dealt with.
+    pub(crate) fn dealt_with(&mut self, qos: Qos, id: u16) {
+        match qos {
+            Qos::AtMostOnce => {}
+            Qos::AtLeastOnce => self.writer().ack(id),
+            Qos::ExactlyOnce => self.writer().received(id),
+        }
+    }
+
+    pub(crate) fn clogged(&self) -> bool {
+        self.outgoing.len() > CLOGGED_BYTES
+    }
+
+    /// When [`keep_alive`](Self::keep_alive) is to be called next.
+    pub(crate) fn wake(&self) -> Instant {
+        match (self.pinged, self.deaf_until) {
+            (_, Some(until)) => until,
+            (Some(pinged), None) => pinged + PATIENCE,
+            (None, None) => self.last_sent + self.keep_alive,
+        }
+    }
+
+    /// Shows that we are alive, and checks that the broker is.
+    ///
+    /// # Errors
+    /// When a ping was not answered.
+    pub(crate) fn keep_alive(&mut self) -> Result<(), SessionError> {
+        let now = Instant::now();
+        if self.deaf_until.is_some_and(|until| now >= until) {
+            self.deaf_until = None;
+        }
+        match self.pinged {
+            Some(pinged) if now >= pinged + PATIENCE && self.deaf_until.is_none() => {
+                return Err(SessionError::Silent);
             }
-            _ => Event::Refused(ack.pkid),
-        },
-        v5::Event::Incoming(Packet::PubRec(ack)) => match ack.reason {
-            PubRecReason::Success | PubRecReason::NoMatchingSubscribers => Event::Other,
-            _ => Event::Refused(ack.pkid),
-        },
-        v5::Event::Incoming(Packet::PubComp(done)) => match done.reason {
-            PubCompReason::Success => Event::Acknowledged(done.pkid),
-            PubCompReason::PacketIdentifierNotFound => Event::Refused(done.pkid),
-        },
-        _ => Event::Other,
+            None if now >= self.last_sent + self.keep_alive => {
+                self.pinged = Some(now);
+                self.writer().ping();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, and gives the next packet that the caller has to know of. Nothing is lost
+    /// when the future is dropped.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(crate) async fn next(&mut self) -> Result<Incoming, SessionError> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Completes when all is sent, as far as the network is concerned.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub(crate) async fn flush(&mut self) -> Result<(), SessionError> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Ends the session in good order.
+    pub(crate) async fn close(mut self) {
+        self.writer().goodbye();
+        // The broker may be gone before it has heard it: no loss.
+        if self.flush().await.is_ok() {
+            poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await.ok();
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, SessionError>> {
+        loop {
+            while let Some(packet) = packet::read(self.protocol, &mut self.incoming)? {
+                match packet {
+                    Incoming::Release(id) => self.writer().complete(id),
+                    Incoming::Goodbye(reason) => {
+                        return Poll::Ready(Err(SessionError::Goodbye(reason)));
+                    }
+                    packet => return Poll::Ready(Ok(packet)),
+                }
+            }
+            if self.incoming.is_empty() {
+                self.incoming = BytesMut::new();
+            }
+            // What cannot go out now goes when the network wakes us for it.
+            if self.poll_flush(cx)?.is_ready() && std::mem::take(&mut self.announce) {
+                return Poll::Ready(Ok(Incoming::Flushed));
+            }
+            if self.deaf_until.is_some() {
+                return Poll::Pending;
+            }
+            ready!(self.poll_fill(cx))?;
+        }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SessionError>> {
+        let mut chunk = [0; CHUNK_BYTES];
+        let mut read = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        if read.filled().is_empty() {
+            return Poll::Ready(Err(SessionError::HungUp));
+        }
+        self.pinged = None;
+        self.incoming.extend_from_slice(read.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SessionError>> {
+        while !self.outgoing.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.outgoing))?;
+            if written == 0 {
+                return Poll::Ready(Err(SessionError::HungUp));
+            }
+            self.outgoing.advance(written);
+            self.unflushed = true;
+            self.last_sent = Instant::now();
+            if self.outgoing.is_empty() {
+                self.outgoing = BytesMut::new();
+            }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -6,6 +6,7 @@ use crate::geo::{Path, Position};
 use crate::motion::{Motion, Pace};
 use crate::noise::{GpsError, between, normal};
 use crate::reading::{Fix, Reading, TimeFormat, Value};
+use crate::truth::Borders;
 use crate::weather::local_hour;
 
 /// How its person lives.
@@ -40,6 +41,7 @@ pub(crate) struct Tracker {
     battery_pct: f64,
     charging: bool,
     seq: u64,
+    pub(crate) borders: Borders,
 }
 
 /// After a longer gap than this the person was resting, not walking on.
@@ -76,6 +78,7 @@ impl Tracker {
             battery_pct: between(rng, 40.0, 100.0),
             charging: false,
             seq: 0,
+            borders: Borders::default(),
         };
         tracker.set_off(rng);
         tracker
@@ -97,6 +100,7 @@ impl Tracker {
         self.go(now_ms, gap_ms as f64 / 1e3, rng);
         let activity = self.activity();
         self.live(activity, gap_ms as f64 / 1e3, now_ms, rng);
+        self.borders.report(now_ms, &self.motion);
         let (truth, _, course_deg) = self.motion.at();
         let (position, accuracy_m) = self.gps.fix(truth, now_ms, self.gps_sigma_m, rng);
         let mut measures = vec![

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use device_sim::{Broker, Fleet, Kind, Login, Options, Protocol, Qos, Rate, Report};
+use device_sim::{Broker, Fleet, Kind, Login, Mix, Options, Protocol, Qos, Rate, Report};
 use rumqttc::mqttbytes::v4::{ConnAck, ConnectReturnCode, Packet, PingResp, PubAck};
 
 /// A broker that acknowledges, and hangs up on each connection after `patience` publishes without
@@ -86,8 +86,8 @@ impl StandIn {
 
     fn options(&self) -> Options {
         let (host, port) = (self.address.ip().to_string(), self.address.port());
-        let mut options = Options::new(Broker { host, port });
-        options.protocol = Protocol::V3_1_1;
+        let mut options = Options::new(Broker { host, port, tls: false });
+        options.protocol = Mix::all(Protocol::V3_1_1);
         options.window = 10;
         options
     }
@@ -182,7 +182,7 @@ fn as_fast_as_it_goes_keeps_to_the_window_and_stops_when_told() {
 #[test]
 fn a_limited_run_without_a_broker_ends() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut options = Options::new(Broker { host: "127.0.0.1".into(), port });
+    let mut options = Options::new(Broker { host: "127.0.0.1".into(), port, tls: false });
     options.duration = Some(Duration::from_secs(3_600));
     options.settle = Duration::from_millis(200);
     let report = publish(Fleet::demo(1), options, std::future::pending());
@@ -195,8 +195,8 @@ fn a_broker_that_is_away_is_reported_and_does_not_hold_up_the_end() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for qos in [Qos::AtMostOnce, Qos::ExactlyOnce] {
         for protocol in [Protocol::V3_1_1, Protocol::V5] {
-            let mut options = Options::new(Broker { host: "127.0.0.1".into(), port });
-            (options.qos, options.protocol) = (qos, protocol);
+            let mut options = Options::new(Broker { host: "127.0.0.1".into(), port, tls: false });
+            (options.qos, options.protocol) = (Mix::all(qos), Mix::all(protocol));
             let fleet = Fleet::demo(1);
 
             let begin = Instant::now();

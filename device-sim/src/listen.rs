@@ -1,0 +1,126 @@
+//! Listens to triggers as an insurer does: with a session that the broker keeps while we are away.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
+
+use crate::options::{Login, Options, Protocol, Qos};
+use crate::packet::{Hello, Incoming};
+use crate::session::{Session, SessionError};
+use crate::trigger::Recorded;
+
+const KEEP_ALIVE_S: u16 = 20;
+/// The broker keeps what comes while we are away for so long.
+const SESSION_S: u32 = 3_600;
+const BACKOFF: Duration = Duration::from_millis(500);
+
+/// Subscribes to `filter` until `stop` says so, and returns what came. `subscribed` becomes true
+/// when the broker has accepted the subscription. Each message is also written to `file`, if there
+/// is one.
+///
+/// # Errors
+/// When the broker refuses the subscription, or `file` cannot be written.
+pub async fn listen(
+    options: &Options,
+    client_id: &str,
+    filter: &str,
+    mut file: Option<impl Write>,
+    subscribed: watch::Sender<bool>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<Vec<Recorded>> {
+    let login = match &options.login {
+        Login::User { name, password } => Some((name.clone(), password.clone())),
+        Login::Device { .. } | Login::Anonymous => None,
+    };
+    let hello = Hello {
+        client_id: client_id.into(),
+        login,
+        keep_alive_s: KEEP_ALIVE_S,
+        will: None,
+        session_s: SESSION_S,
+    };
+    let mut heard = Vec::new();
+    loop {
+        let listening = session(options, &hello, filter, &mut file, &subscribed, &mut heard);
+        tokio::select! {
+            _ = stop.wait_for(|&stop| stop) => return Ok(heard),
+            ended = listening => match ended {
+                Ended::Session(error) => tracing::warn!(%error, "not listening, trying again"),
+                Ended::Refused => {
+                    return Err(io::Error::other(format!(
+                        "the broker refuses the subscription to {filter}"
+                    )));
+                }
+                Ended::File(error) => return Err(error),
+            },
+        }
+        tokio::select! {
+            _ = stop.wait_for(|&stop| stop) => return Ok(heard),
+            () = sleep(BACKOFF) => {}
+        }
+    }
+}
+
+enum Ended {
+    Session(SessionError),
+    Refused,
+    File(io::Error),
+}
+
+async fn session(
+    options: &Options,
+    hello: &Hello,
+    filter: &str,
+    file: &mut Option<impl Write>,
+    subscribed: &watch::Sender<bool>,
+    heard: &mut Vec<Recorded>,
+) -> Ended {
+    // A session that outlives its connection differs between the versions; 5 says for how long.
+    let mut session = match Session::open(options, Protocol::V5, None, hello).await {
+        Ok(session) => session,
+        Err(error) => return Ended::Session(error),
+    };
+    session.subscribe(filter, Qos::AtLeastOnce);
+    loop {
+        let wake = session.wake();
+        let incoming = tokio::select! {
+            biased;
+            incoming = session.next() => incoming,
+            () = sleep_until(wake) => session.keep_alive().map(|()| Incoming::Other),
+        };
+        match incoming {
+            Err(error) => return Ended::Session(error),
+            Ok(Incoming::Subscribed { refused: true }) => return Ended::Refused,
+            Ok(Incoming::Subscribed { refused: false }) => {
+                subscribed.send_replace(true);
+            }
+            Ok(Incoming::Message { topic, payload, qos, id }) => {
+                let received_at = Timestamp::now();
+                // What is no JSON is kept as a text, so that it is counted as unreadable.
+                let message = serde_json::from_slice(&payload).or_else(|_| {
+                    serde_json::value::to_raw_value(&String::from_utf8_lossy(&payload))
+                });
+                if let Ok(message) = message {
+                    let recorded = Recorded { topic, received_at, message };
+                    if let Some(file) = file
+                        && let Err(error) = write(file, &recorded)
+                    {
+                        return Ended::File(error);
+                    }
+                    heard.push(recorded);
+                }
+                session.dealt_with(qos, id);
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+fn write(file: &mut impl Write, recorded: &Recorded) -> io::Result<()> {
+    let mut line = serde_json::to_vec(recorded)?;
+    line.push(b'\n');
+    file.write_all(&line)
+}

@@ -1,0 +1,110 @@
+//! Triggers as an insurer gets them: the documented CloudEvent, as far as it is needed here.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// A trigger that came, as it is kept in a file: one JSON object a line.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Recorded {
+    pub topic: String,
+    pub received_at: Timestamp,
+    pub message: Box<RawValue>,
+}
+
+/// What is said about an event.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Trigger {
+    /// The insurer that it was sent to, from the topic.
+    pub(crate) insurer: String,
+    pub(crate) product: String,
+    pub(crate) subject: String,
+    pub(crate) received_at: Timestamp,
+    pub(crate) id: String,
+    pub(crate) revision: u64,
+    pub(crate) sequence: u64,
+    pub(crate) withdrawn: bool,
+    pub(crate) event: String,
+    pub(crate) happened_at: Timestamp,
+    pub(crate) known_from: Option<Timestamp>,
+    /// Country codes, where the event has them.
+    pub(crate) from: Option<String>,
+    pub(crate) to: Option<String>,
+}
+
+/// Why a message is no trigger as documented.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TriggerError {
+    #[error("{0} is not triggers/{{insurer}}/{{product}}/{{subject}}")]
+    Topic(String),
+    #[error("no CloudEvent as documented: {0}")]
+    Message(#[from] serde_json::Error),
+    #[error("{0:?} is no sequence number")]
+    Sequence(String),
+    #[error("{0:?} is no documented type")]
+    Type(String),
+}
+
+#[derive(Deserialize)]
+struct CloudEvent {
+    id: String,
+    r#type: String,
+    sequence: String,
+    revision: u64,
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    event: String,
+    happened_at: Timestamp,
+    between: Option<(Timestamp, Timestamp)>,
+    place: Option<Place>,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    from: Option<Country>,
+    to: Option<Country>,
+}
+
+#[derive(Deserialize)]
+struct Country {
+    country: String,
+}
+
+impl Trigger {
+    /// # Errors
+    /// When topic or message are not as documented.
+    pub(crate) fn read(recorded: &Recorded) -> Result<Self, TriggerError> {
+        let levels: Vec<_> = recorded.topic.split('/').collect();
+        let ["triggers", insurer, product, subject] = levels[..] else {
+            return Err(TriggerError::Topic(recorded.topic.clone()));
+        };
+        let event: CloudEvent = serde_json::from_str(recorded.message.get())?;
+        let withdrawn = match event.r#type.as_str() {
+            "io.datanaut.trigger.fired" | "io.datanaut.trigger.revised" => false,
+            "io.datanaut.trigger.withdrawn" => true,
+            _ => return Err(TriggerError::Type(event.r#type)),
+        };
+        let Ok(sequence) = event.sequence.parse() else {
+            return Err(TriggerError::Sequence(event.sequence));
+        };
+        let (from, to) = event.data.place.map_or((None, None), |place| (place.from, place.to));
+        Ok(Self {
+            insurer: insurer.into(),
+            product: product.into(),
+            subject: subject.into(),
+            received_at: recorded.received_at,
+            id: event.id,
+            revision: event.revision,
+            sequence,
+            withdrawn,
+            event: event.data.event,
+            happened_at: event.data.happened_at,
+            known_from: event.data.between.map(|(_, to)| to),
+            from: from.map(|country| country.country),
+            to: to.map(|country| country.country),
+        })
+    }
+}
