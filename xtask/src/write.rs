@@ -29,11 +29,7 @@ pub fn file(lines: &[Line], tree: &Node) -> Vec<u8> {
         varint(&mut bytes, number[&line.right]);
         varint(&mut bytes, line.points.len() as u64);
         for point in &line.points {
-            for axis in 0..2 {
-                let step = i64::from(point[axis] - at[axis]);
-                varint(&mut bytes, ((step << 1) ^ (step >> 63)) as u64);
-            }
-            at = *point;
+            step(&mut bytes, &mut at, *point);
         }
     }
     let lines = bytes.len();
@@ -76,7 +72,21 @@ fn node(bytes: &mut Vec<u8>, tree: &Node, number: &HashMap<Owners, u64>) {
     }
 }
 
-fn varint(bytes: &mut Vec<u8>, mut number: u64) {
+/// From the point before, zigzag: 0, -1, 1, -2, …
+pub fn step(bytes: &mut Vec<u8>, at: &mut [i32; 2], to: [i32; 2]) {
+    for axis in 0..2 {
+        let step = i64::from(to[axis] - at[axis]);
+        varint(bytes, ((step << 1) ^ (step >> 63)) as u64);
+    }
+    *at = to;
+}
+
+pub fn text(bytes: &mut Vec<u8>, text: &str) {
+    varint(bytes, text.len() as u64);
+    bytes.extend(text.as_bytes());
+}
+
+pub fn varint(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;

@@ -1,11 +1,17 @@
-//! Which country a fix lies in, and whether that is certain.
+//! Which country a fix lies in, and whether that is certain; region, nearest town and time zone.
 
+mod details;
 mod exact;
+mod regions;
+mod towns;
 
 use ingest::Fix;
 
 use crate::Country;
 use exact::Borders;
+
+pub use details::{Details, NearTown};
+pub use regions::Region;
 
 /// What a device's accuracy is taken for when it does not say: the usual claim of a phone or a
 /// vehicle tracker under open sky.

@@ -80,7 +80,8 @@ impl Borders {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+/// Reads what the generators write: numbers as LEB128, steps as zigzag numbers.
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl Reader<'_> {
     fn owners(&mut self) -> Option<Vec<Owners>> {
@@ -149,18 +150,18 @@ impl Reader<'_> {
         checked_owner(self.number()?, borders)
     }
 
-    fn count(&mut self) -> Option<usize> {
+    pub(crate) fn count(&mut self) -> Option<usize> {
         usize::try_from(self.number()?).ok()
     }
 
     /// Zigzag: 0, -1, 1, -2, …
-    fn step(&mut self) -> Option<i32> {
+    pub(crate) fn step(&mut self) -> Option<i32> {
         let number = self.number()?;
         Some((number >> 1) as i32 ^ -((number & 1) as i32))
     }
 
     /// Seven bits a byte, the low ones first; the high bit says that more follow.
-    fn number(&mut self) -> Option<u32> {
+    pub(crate) fn number(&mut self) -> Option<u32> {
         let mut number = 0;
         for shift in (0..32).step_by(7) {
             let (&byte, rest) = self.0.split_first()?;

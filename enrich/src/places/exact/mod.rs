@@ -4,7 +4,7 @@
 //! In a cell with lines the nearest line decides, by the side of it the point is on. The data and
 //! what it says about disputed and shared ground: docs/borders.md.
 
-mod data;
+pub(crate) mod data;
 mod nearest;
 
 use data::Node;
