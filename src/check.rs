@@ -26,7 +26,7 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
 }
 
 fn summary(config: &Config) -> String {
-    let Config { mqtt, http, data, sim, clock, weather, journal, .. } = config;
+    let Config { mqtt, http, data, sim, clock, weather, rules, journal, .. } = config;
     let clients =
         mqtt.max_clients.map_or("as many clients as open files allow".to_owned(), |most| {
             format!("at most {most} clients")
@@ -57,6 +57,10 @@ fn summary(config: &Config) -> String {
             clock.speed,
         ),
         format!("weather  {}, seed {}", weather.feed.name(), weather.seed),
+        match &rules.dir {
+            Some(dir) => format!("rules    those that ship, and those in {}", dir.display()),
+            None => "rules    those that ship".to_owned(),
+        },
         format!(
             "journal  horizon {:#}, quarantine kept {:#}, at most {} readings a commit",
             hours(journal.horizon),

@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) sim: Sim,
     pub(crate) clock: ClockStart,
     pub(crate) weather: Weather,
+    pub(crate) rules: Rules,
     pub(crate) journal: Journal,
 }
 
@@ -207,6 +208,14 @@ impl Feed {
             Self::Synthetic => "synthetic",
         }
     }
+}
+
+/// The rules that decide who is told what.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rules {
+    /// An operator's own; `None`: only those that ship.
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// The durable log.

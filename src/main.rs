@@ -4,6 +4,7 @@ mod config;
 mod front;
 mod quarantine;
 mod replay;
+mod rules;
 mod serve;
 
 use std::io::IsTerminal;
@@ -40,6 +41,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Quarantine(command)) => {
             tokio::task::spawn_blocking(move || quarantine::run(&command)).await?
         }
+        Some(Command::Rules(command)) => rules::run(&command),
         None => {
             let config = config::Config::for_serving(&cli.serve)?;
             for warning in config.warnings() {

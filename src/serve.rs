@@ -10,7 +10,6 @@ use dashboards::{App, Info};
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::{Entry, Registry, RegistryFile};
-use enrich::rules::Rule;
 use enrich::weather::Synthetic;
 use ingest::broker::{Account, BrokerOptions, Credentials, TokenHash};
 use ingest::source::Sources;
@@ -21,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Feed};
 use crate::front::{Front, Home, Sides};
+use crate::rules;
 
 /// The registry of the demo.
 const DEMO_REGISTRY: &str = include_str!("../registry.toml");
@@ -53,6 +53,9 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         clock,
     };
     let mut page = tokio::spawn(dashboards::serve(listener, app, until(stopped.clone())));
+    if let Some(dir) = &config.rules.dir {
+        tokio::spawn(rules::watch(dir.clone(), journal.clone(), stopped.clone()));
+    }
     let simulation =
         config.sim.enabled.then(|| tokio::spawn(simulate(mqtt, config.sim.seed, stopped)));
     welcome(config, mqtt, http);
@@ -101,16 +104,12 @@ fn clock(config: &Config) -> Clock {
 }
 
 fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
-    let Feed::Synthetic = config.weather.feed;
     let started = Journal::start(journal::Options {
         dir: config.data.dir.clone(),
         seed: seed(config)?,
-        world: World {
-            atlas: Atlas::load(),
-            weather: enrich::weather::Feed::Synthetic(Synthetic::new(config.weather.seed)),
-        },
+        world: world(config),
         weather: format!("{} {}", config.weather.feed.name(), config.weather.seed),
-        rules: Rule::shipped().context("a rule that ships with Datanaut")?,
+        rules: rules::load(config.rules.dir.as_deref())?,
         clock,
         horizon_ms: config.journal.horizon.as_millis() as i64,
         quarantine_keep_ms: config.journal.quarantine_keep.as_millis() as i64,
@@ -119,6 +118,13 @@ fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
         followers: journal::Followers::default(),
     })?;
     Ok(started)
+}
+
+/// What the core looks things up in.
+pub(crate) fn world(config: &Config) -> World {
+    let Feed::Synthetic = config.weather.feed;
+    let weather = enrich::weather::Feed::Synthetic(Synthetic::new(config.weather.seed));
+    World { atlas: Atlas::load(), weather }
 }
 
 fn seed(config: &Config) -> Result<Vec<Entry>> {

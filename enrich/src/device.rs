@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::border;
+use crate::detect::{Detector, Memories};
 use crate::{EnrichedReading, Event, World};
 
 /// The detectors' memory of one device: bounded, and equal for equal histories.
@@ -12,7 +12,7 @@ pub struct DeviceState {
     owner: Option<u32>,
     /// Up to when the history has been looked at.
     pub seen_until_ms: Option<i64>,
-    border: border::Memory,
+    memories: Memories,
 }
 
 impl DeviceState {
@@ -20,24 +20,24 @@ impl DeviceState {
     pub fn read(&mut self, seen: &EnrichedReading<'_>, world: &World, events: &mut Vec<Event>) {
         self.wait_until(seen.reading.time_ms, world, events);
         if self.owner != Some(seen.owner) {
-            self.border = border::Memory::default();
+            self.memories = Memories::default();
             self.owner = Some(seen.owner);
         }
         self.seen_until_ms = self.seen_until_ms.max(Some(seen.reading.time_ms));
-        border::read(&mut self.border, seen, world, events);
+        self.memories.read(seen, world, events);
     }
 
     /// Lets time pass without a reading: runs the timers due up to and including `until_ms`.
     pub fn wait_until(&mut self, until_ms: i64, world: &World, events: &mut Vec<Event>) {
         while let Some(due_ms) = self.next_due_ms().filter(|due_ms| *due_ms <= until_ms) {
             self.seen_until_ms = self.seen_until_ms.max(Some(due_ms));
-            border::wait(&mut self.border, due_ms, world, events);
+            self.memories.wait(due_ms, world, events);
         }
     }
 
     /// When something happens next if no reading comes.
     #[must_use]
     pub fn next_due_ms(&self) -> Option<i64> {
-        self.border.due_ms()
+        self.memories.due_ms()
     }
 }

@@ -1,10 +1,16 @@
 //! What detectors notice, and how late data changes it.
 
-use ingest::Reading;
+use std::collections::BTreeMap;
+
+use ingest::{Fix, Reading};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::Country;
+use crate::detect::Happening;
+use crate::fact::{Fact, Field, Type};
 
 /// The reading that made an event happen: what a trigger's id is derived from, since unlike an
 /// interpolated time it does not move.
@@ -39,11 +45,21 @@ pub struct Event {
     pub happening: Happening,
 }
 
-/// The events there are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Happening {
-    BorderCrossed(BorderCrossed),
+/// What a kind of event says about itself. The list of kinds is with the detectors.
+pub trait Happened {
+    /// What rules may ask of it, as `event.…`.
+    const FIELDS: &'static [Field];
+
+    fn fact(&self, name: &str) -> Option<Fact<'_>>;
+
+    /// Where it happened, as well as the readings tell.
+    fn place(&self) -> Option<Fix>;
+
+    /// What an insurer may be told of it: the countries, never the track.
+    fn told(&self) -> BTreeMap<String, serde_json::Value>;
+
+    /// Whether two findings are about the same thing, seen with more or less data.
+    fn same_thing(&self, other: &Self) -> bool;
 }
 
 /// A device left one country for another.
@@ -59,20 +75,33 @@ pub struct BorderCrossed {
     pub lon: f64,
 }
 
-impl Happening {
-    /// The name rules refer to in `on`.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::BorderCrossed(_) => "border_crossed",
+impl Happened for BorderCrossed {
+    const FIELDS: &'static [Field] = &[("from", Type::Text), ("to", Type::Text)];
+
+    fn fact(&self, name: &str) -> Option<Fact<'_>> {
+        match name {
+            "from" => Some(Fact::Country(self.from)),
+            "to" => Some(Fact::Country(self.to)),
+            _ => None,
         }
     }
 
-    /// Whether two findings are about the same thing, seen with more or less data.
+    fn place(&self) -> Option<Fix> {
+        Fix::new(self.lat, self.lon, None)
+    }
+
+    fn told(&self) -> BTreeMap<String, serde_json::Value> {
+        let named =
+            |country: Country| json!({ "country": country.code(), "name": country.name("en") });
+        let place = json!({ "from": named(self.from), "to": named(self.to) });
+        let between = [self.after_ms, self.before_ms].map(|time_ms| {
+            Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+        });
+        BTreeMap::from([("place".to_owned(), place), ("between".to_owned(), json!(between))])
+    }
+
     fn same_thing(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::BorderCrossed(a), Self::BorderCrossed(b)) => (a.from, a.to) == (b.from, b.to),
-        }
+        (self.from, self.to) == (other.from, other.to)
     }
 }
 

@@ -12,6 +12,7 @@ mod device;
 mod enriched;
 mod event;
 pub mod law;
+mod fact;
 pub mod places;
 pub mod registry;
 pub mod road;
@@ -20,6 +21,8 @@ pub mod trigger;
 pub mod weather;
 
 pub use country::Country;
+pub use detect::Happening;
 pub use device::DeviceState;
 pub use enriched::{EnrichedReading, World};
-pub use event::{BorderCrossed, Cause, Change, Event, Happening, compare};
+pub use event::{BorderCrossed, Cause, Change, Event, Happened, compare};
+pub use fact::{Fact, Field, Type};

@@ -1,15 +1,17 @@
 //! The message an insurer gets: a CloudEvent, and the keyed ids in it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
+use ingest::Reading;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::rules::{Firing, Offer, Text, Value};
+use crate::rules::{Firing, Text, Value};
 use crate::weather::Joined;
-use crate::{BorderCrossed, Cause, Country, Event, Happening};
+use crate::{Cause, Event};
 
 /// The version of the shape of `data`; an older one stays readable under its own address.
 pub const DATASCHEMA: &str = "urn:datanaut:schema:trigger:1";
@@ -69,12 +71,13 @@ pub struct TriggerData {
     pub rule: RuleRef,
     pub event: String,
     pub happened_at: Timestamp,
-    /// The last moment certainly before, and the first certainly after.
-    pub between: [Timestamp; 2],
-    pub place: Crossed,
+    /// What the event itself tells, by name: for a border crossed, `place` and `between`.
+    #[serde(flatten)]
+    pub told: BTreeMap<String, serde_json::Value>,
     pub offer: OfferData,
     pub explanation: Text,
-    pub value: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
     pub evidence: Evidence,
 }
 
@@ -85,20 +88,8 @@ pub struct RuleRef {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Crossed {
-    pub from: Named,
-    pub to: Named,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Named {
-    pub country: Country,
-    pub name: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OfferData {
-    pub kind: Offer,
+    pub kind: String,
     pub valid_until: Timestamp,
 }
 
@@ -136,6 +127,9 @@ pub struct FullEvidence {
     pub customer: String,
     pub policy: String,
     pub event: Event,
+    /// The reading that caused it, when a rule asked about it.
+    #[serde(default)]
+    pub reading: Option<Reading>,
     pub weather: Option<Joined>,
     pub rule: RuleRef,
     pub registry_version: u64,
@@ -158,24 +152,17 @@ pub fn data(
     weather: Option<&Joined>,
     evidence: &str,
 ) -> TriggerData {
-    let Happening::BorderCrossed(crossed) = &event.happening;
     TriggerData {
         product: firing.rule.product.name().to_owned(),
         rule: RuleRef { id: firing.rule.id.clone(), version: firing.rule.version },
         event: event.happening.name().to_owned(),
         happened_at: at(event.time_ms),
-        between: [at(crossed.after_ms), at(crossed.before_ms)],
-        place: place(crossed),
-        offer: OfferData { kind: firing.offer, valid_until: at(firing.expires_ms) },
+        told: event.happening.told(),
+        offer: OfferData { kind: firing.offer.to_owned(), valid_until: at(firing.expires_ms) },
         explanation: firing.explanation.clone(),
         value: firing.rule.value.clone(),
         evidence: Evidence { weather: shown(weather), hash: sha256_hex(evidence.as_bytes()) },
     }
-}
-
-fn place(crossed: &BorderCrossed) -> Crossed {
-    let named = |country: Country| Named { country, name: country.name("en").to_owned() };
-    Crossed { from: named(crossed.from), to: named(crossed.to) }
 }
 
 fn shown(weather: Option<&Joined>) -> Weather {

@@ -23,6 +23,6 @@ pub mod weather;
 
 pub use arrival::{Acknowledgement, Arrival, Decoded, Sender};
 pub use clock::Clock;
-pub use measure::{Measure, Value};
+pub use measure::{Measure, Shape, Value};
 pub use reading::{DeviceKind, Fix, Reading};
 pub use reason::{Reason, Rejected};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
-use enrich::rules::Rule;
+use enrich::rules::RuleSet;
 use enrich::weather::{Feed, Synthetic};
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Reading, Sender, Value};
 use journal::{Followers, Journal, LOG_READINGS, Options, Started};
@@ -134,7 +134,7 @@ fn open(dir: &Path) -> Started {
         seed: RegistryFile::parse(&registry).expect("a registry"),
         world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
         weather: "synthetic 1".to_owned(),
-        rules: Rule::shipped().expect("rules"),
+        rules: RuleSet::shipped().expect("rules"),
         clock: Clock::scaled(START_MS + 400 * 86_400_000, 0.0),
         horizon_ms: 72 * 3_600_000,
         quarantine_keep_ms: 7 * 86_400_000,

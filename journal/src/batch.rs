@@ -11,7 +11,7 @@ use crate::history::{History, Open, Touched, run};
 use crate::late::{Inserted, Late};
 use crate::live::read;
 use crate::log::Size;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Readings, to_json};
 use crate::quarantine;
 use crate::recover::{conversion, last_position};
 use crate::rows::{Rows, log_row, put_blob};
@@ -115,8 +115,13 @@ impl<'a> Batch<'a> {
             self.last.push((device.number, (*last).clone()));
         }
         let changed = !inserted.stored.is_empty();
+        let readings = Readings {
+            new: &inserted.stored,
+            history: Some(history),
+            windows: &self.writer.windows,
+        };
         for (before, changes) in inserted.changes {
-            self.outbox().record(device, &before, changes)?;
+            self.outbox(readings).record(device, &before, changes)?;
         }
         if changed {
             self.touch(inserted.touched)?;
@@ -145,22 +150,24 @@ impl<'a> Batch<'a> {
         let Some(device) = core.registry.device_by_number(number) else {
             return Ok(());
         };
-        let mut state = read(&self.writer.live.histories)
-            .get(number)
-            .map_or_else(DeviceState::default, |history| history.state.clone());
+        let histories = read(&self.writer.live.histories);
+        let history = histories.get(number);
+        let mut state = history.map_or_else(DeviceState::default, |history| history.state.clone());
         let mut events = Vec::new();
         state.wait_until(self.now_ms, &core.world, &mut events);
         let changes = events.into_iter().map(enrich::Change::New).collect();
-        self.outbox().record(device, &[], changes)?;
+        let readings = Readings { new: &[], history, windows: &self.writer.windows };
+        self.outbox(readings).record(device, &[], changes)?;
         self.touch(Touched { device: number, open: Open::Kept, state })
     }
 
-    fn outbox(&mut self) -> Outbox<'_> {
+    fn outbox<'b>(&'b mut self, readings: Readings<'b>) -> Outbox<'b> {
         let core = &self.writer.core;
         Outbox {
             connection: self.connection,
             registry: &core.registry,
             rules: &core.rules,
+            readings,
             world: &core.world,
             key: &core.key,
             now_ms: self.now_ms,
@@ -196,12 +203,30 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// Keeps the rules' texts under the name that batches refer to them by.
+    fn record_rules(&self) -> rusqlite::Result<()> {
+        let rules = &self.writer.core.rules;
+        let known = self
+            .connection
+            .prepare_cached("SELECT 1 FROM rule_set WHERE name = ?1")?
+            .exists([rules.name()])?;
+        if !known {
+            let texts: Vec<&str> = rules.rules().map(|rule| rule.source.as_str()).collect();
+            self.connection.execute(
+                "INSERT INTO rule_set (name, since_ms, rules) VALUES (?1, ?2, ?3)",
+                (rules.name(), self.now_ms, to_json(&texts)?),
+            )?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn finish(mut self) -> rusqlite::Result<Done> {
         let writer = self.writer;
         self.touched.sort_by_key(|touched| touched.device);
         let mut log = writer.log.clone();
         if !self.touched.is_empty() {
             log.last += 1;
+            self.record_rules()?;
             let mut states = Vec::new();
             for touched in &self.touched {
                 put_blob(&mut states, touched.device, &encode_state(&touched.state));
@@ -215,7 +240,7 @@ impl<'a> Batch<'a> {
                     log.last,
                     self.now_ms,
                     writer.core.registry.version as i64,
-                    &writer.core.rule_set,
+                    writer.core.rules.name(),
                     &writer.core.weather,
                     self.logged as i64,
                     &self.log,

@@ -31,6 +31,9 @@ pub struct Counts {
     /// Of the stored: gone from the log before an output that follows it had them.
     #[serde(default)]
     pub passed_over: u64,
+    /// How often each rule could not be evaluated.
+    #[serde(default)]
+    pub rule_faults: BTreeMap<String, u64>,
     pub triggers_released: u64,
     pub triggers_expired: u64,
 }

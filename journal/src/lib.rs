@@ -7,6 +7,7 @@
 //! moves a slice of the log into columns (`seal`, `chunk`) → the acknowledgements fire. Readers
 //! have connections of their own ([`Reader`]).
 
+mod archive;
 mod batch;
 mod chunk;
 mod counts;
@@ -30,6 +31,7 @@ mod timers;
 mod trial;
 mod writer;
 
+pub use archive::{Archive, Found};
 pub use counts::Counts;
 pub use follow::LogBatch;
 pub use live::{FleetDevice, Health, Live, Notice};

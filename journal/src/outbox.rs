@@ -1,15 +1,18 @@
 //! Events and the triggers they become, in the same transaction as the readings behind them.
 
 use enrich::registry::{Known, Registry};
-use enrich::rules::{Firing, Rule};
+use enrich::rules::{Firing, Occasion, RuleSet};
 use enrich::trigger::{CloudEvent, FullEvidence, Key, RuleRef, Status, TriggerData, data};
-use enrich::{Change, Event, Happening, World};
-use ingest::Fix;
-use rusqlite::{Connection, Result, Row};
+use enrich::{Cause, Change, Event, World};
+use ingest::Reading;
+use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use crate::Counts;
+use crate::chunk;
+use crate::history::History;
 use crate::message::{Message, kind, sequence_text, timestamp};
 use crate::said::{LastSaid, last_said_of, next_sequence, said};
+use crate::seal::damaged;
 
 /// The version of the secret that pseudonyms are made with.
 const KEY_VERSION: i64 = 1;
@@ -61,7 +64,9 @@ pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
 pub(crate) struct Outbox<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) registry: &'a Registry,
-    pub(crate) rules: &'a [Rule],
+    pub(crate) rules: &'a RuleSet,
+    /// Where to find the reading behind an event.
+    pub(crate) readings: Readings<'a>,
     pub(crate) world: &'a World,
     pub(crate) key: &'a Key,
     pub(crate) now_ms: i64,
@@ -153,33 +158,44 @@ impl Outbox<'_> {
             return Ok(ids);
         };
         let (rules, registry) = (self.rules, self.registry);
-        for rule in rules {
-            for firing in rule.answer(event, customer, registry, self.now_ms) {
-                let weather = weather(event, self.world, self.now_ms);
-                let evidence = FullEvidence {
-                    device: device.device.id.to_string(),
-                    customer: customer_id.to_string(),
-                    policy: firing.policy.id.to_string(),
-                    event: event.clone(),
-                    weather,
-                    rule: RuleRef { id: rule.id.clone(), version: rule.version },
-                    registry_version: registry.version,
-                    now_ms: self.now_ms,
-                };
-                let evidence_json = evidence.to_json();
-                let data = data(event, &firing, evidence.weather.as_ref(), &evidence_json);
-                let id = self.key.trigger_id(
-                    &rule.id,
-                    &firing.policy.id,
-                    &device.device.id,
-                    &event.cause,
-                );
-                ids.push(id.clone());
-                let subject = self.key.pseudonym(&firing.policy.insurer, customer_id);
-                let message =
-                    Message { id, subject, customer, event: number, data, evidence: evidence_json };
-                self.say(&firing, message)?;
-            }
+        let reading = match rules.asks_reading(event.happening.name()) {
+            true => self.readings.find(self.connection, device.number, &event.cause)?,
+            false => None,
+        };
+        let answer = rules.answer(&Occasion {
+            event,
+            reading: reading.as_ref(),
+            customer,
+            registry,
+            world: self.world,
+            now_ms: self.now_ms,
+        });
+        for fault in answer.faults {
+            tracing::warn!(rule = fault.rule, what = fault.what, "a rule could not be evaluated");
+            *self.counts.rule_faults.entry(fault.rule.to_owned()).or_default() += 1;
+        }
+        for firing in answer.firings {
+            let rule = firing.rule;
+            let evidence = FullEvidence {
+                device: device.device.id.to_string(),
+                customer: customer_id.to_string(),
+                policy: firing.policy.id.to_string(),
+                event: event.clone(),
+                reading: reading.clone(),
+                weather: answer.weather.clone(),
+                rule: RuleRef { id: rule.id.clone(), version: rule.version },
+                registry_version: registry.version,
+                now_ms: self.now_ms,
+            };
+            let evidence_json = evidence.to_json();
+            let data = data(event, &firing, evidence.weather.as_ref(), &evidence_json);
+            let id =
+                self.key.trigger_id(&rule.id, &firing.policy.id, &device.device.id, &event.cause);
+            ids.push(id.clone());
+            let subject = self.key.pseudonym(&firing.policy.insurer, customer_id);
+            let message =
+                Message { id, subject, customer, event: number, data, evidence: evidence_json };
+            self.say(&firing, message)?;
         }
         Ok(ids)
     }
@@ -282,7 +298,7 @@ impl Outbox<'_> {
 
     fn may_hear(&self, last: &LastSaid) -> bool {
         let now_ms = self.now_ms;
-        let rule = self.rules.iter().find(|rule| rule.id == last.event.data.rule.id);
+        let rule = self.rules.rule(&last.event.data.rule.id);
         rule.is_none_or(|rule| {
             self.registry.may_tell(last.customer, &last.insurer, rule.purpose, now_ms, now_ms)
         })
@@ -338,8 +354,41 @@ fn same_to_the_reader(before: &TriggerData, now: &TriggerData) -> bool {
     *before == now
 }
 
-fn weather(event: &Event, world: &World, now_ms: i64) -> Option<enrich::weather::Joined> {
-    let Happening::BorderCrossed(crossed) = &event.happening;
-    let fix = Fix::new(crossed.lat, crossed.lon, None)?;
-    world.weather.as_of(&fix, event.time_ms, now_ms)
+/// Where the readings of one device are to be found, newest first.
+#[derive(Clone, Copy)]
+pub(crate) struct Readings<'a> {
+    /// Those of this batch, which are not in memory yet.
+    pub(crate) new: &'a [&'a Reading],
+    pub(crate) history: Option<&'a History>,
+    pub(crate) windows: &'a [i64],
+}
+
+impl Readings<'_> {
+    /// The reading behind an event. What an event was first found by may have been told apart from
+    /// another's by its content, so that time and sequence number decide.
+    fn find(self, connection: &Connection, device: u32, cause: &Cause) -> Result<Option<Reading>> {
+        let same =
+            |reading: &&Reading| (reading.time_ms, reading.seq) == (cause.time_ms, cause.seq);
+        if let Some(reading) = self.new.iter().copied().find(same) {
+            return Ok(Some(reading.clone()));
+        }
+        let open = self.history.map(|history| history.open.readings()).unwrap_or_default();
+        if let Some(reading) = open.iter().find(same) {
+            return Ok(Some(reading.clone()));
+        }
+        let mut chunks = connection.prepare_cached(
+            "SELECT columns FROM chunk WHERE window = ?1 AND device = ?2 AND start_ms <= ?3
+             ORDER BY start_ms DESC LIMIT 1",
+        )?;
+        for window in self.windows.iter().rev() {
+            let columns: Option<Vec<u8>> =
+                chunks.query_row((window, device, cause.time_ms), |row| row.get(0)).optional()?;
+            let Some(columns) = columns else { continue };
+            let readings = chunk::open(&columns).map_err(damaged)?;
+            if let Some(reading) = readings.iter().find(same) {
+                return Ok(Some(reading.clone()));
+            }
+        }
+        Ok(None)
+    }
 }

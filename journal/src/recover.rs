@@ -44,13 +44,17 @@ pub(crate) fn load_registry(
         drop(insert);
         set_meta(&transaction, "seeded", &seeded)?;
     }
+    let registry = read_registry(&transaction)?;
+    transaction.commit()?;
+    Ok(registry)
+}
+
+pub(crate) fn read_registry(connection: &Connection) -> rusqlite::Result<Registry> {
     let mut registry = Registry::default();
-    let mut select = transaction.prepare("SELECT entry FROM registry ORDER BY number")?;
+    let mut select = connection.prepare("SELECT entry FROM registry ORDER BY number")?;
     for entry in select.query_map([], |row| json::<Entry>(row, 0))? {
         registry.apply(entry?);
     }
-    drop(select);
-    transaction.commit()?;
     Ok(registry)
 }
 

@@ -23,6 +23,9 @@ const TABLES: &str = "
         id INTEGER PRIMARY KEY, now_ms INTEGER NOT NULL, registry_version INTEGER NOT NULL,
         rules TEXT NOT NULL, weather TEXT NOT NULL,
         readings INTEGER NOT NULL, rows BLOB NOT NULL, states BLOB NOT NULL);
+    -- The texts of the rules behind the name that a batch gives for them.
+    CREATE TABLE rule_set (name TEXT PRIMARY KEY, since_ms INTEGER NOT NULL, rules TEXT NOT NULL)
+        WITHOUT ROWID;
     -- Sealed history in columns. A window is one pass over all devices, so that a pass writes
     -- pages one after the other. `state` is what the detectors knew at `start_ms`.
     CREATE TABLE chunk (

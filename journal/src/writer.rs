@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use enrich::World;
 use enrich::registry::{Entry, Registry};
-use enrich::rules::Rule;
+use enrich::rules::RuleSet;
 use enrich::trigger::Key;
 use ingest::{Arrival, Clock, Reason};
 use rusqlite::ErrorCode;
@@ -59,7 +59,7 @@ pub struct Options {
     pub world: World,
     /// Names the weather feed in what is recorded.
     pub weather: String,
-    pub rules: Vec<Rule>,
+    pub rules: RuleSet,
     pub clock: Clock,
     /// How far behind its device's newest reading one may come and still change events.
     pub horizon_ms: i64,
@@ -113,6 +113,7 @@ pub struct PutAway {
 pub(crate) enum Command {
     Advance { output: &'static str, position: i64 },
     PutAway(Vec<PutAway>),
+    Rules(Box<RuleSet>),
 }
 
 impl Journal {
@@ -167,6 +168,11 @@ impl Journal {
         self.commands.send(Command::PutAway(rows)).await.map_err(|_| Closed)
     }
 
+    /// Puts these rules in the place of those in force: the next batch goes by them.
+    pub async fn set_rules(&self, rules: RuleSet) -> Result<(), Closed> {
+        self.commands.send(Command::Rules(Box::new(rules))).await.map_err(|_| Closed)
+    }
+
     /// Waits until the writer has ended, which it does when all senders of arrivals are gone.
     pub fn join(&self) {
         let thread = self.thread.lock().map(|mut thread| thread.take());
@@ -182,10 +188,9 @@ impl Journal {
 pub(crate) struct Core {
     pub(crate) registry: Arc<Registry>,
     pub(crate) world: World,
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: RuleSet,
     pub(crate) key: Key,
-    /// Names and versions of the rules, and the feed, as recorded with each batch.
-    pub(crate) rule_set: String,
+    /// The feed, as recorded with each batch.
     pub(crate) weather: String,
 }
 
@@ -216,13 +221,10 @@ impl Writer {
     pub(crate) fn recover(store: Store, options: Options) -> rusqlite::Result<Self> {
         let connection = &store.connection;
         let registry = load_registry(connection, options.seed)?;
-        let rule_set: Vec<String> =
-            options.rules.iter().map(|rule| format!("{}@{}", rule.id, rule.version)).collect();
         let core = Core {
             key: secret(connection)?,
             registry: Arc::new(registry),
             world: options.world,
-            rule_set: rule_set.join(" "),
             weather: options.weather,
             rules: options.rules,
         };
@@ -308,6 +310,7 @@ impl Writer {
         }
     }
 
+    /// Between two batches: each has one set of rules.
     pub(crate) fn obey(&mut self, command: Command) {
         match command {
             Command::Advance { output, position } => {
@@ -315,6 +318,10 @@ impl Writer {
                 self.following.advance(output, position);
             }
             Command::PutAway(rows) => self.put_away.extend(rows),
+            Command::Rules(rules) => {
+                self.core.rules = *rules;
+                return;
+            }
         }
         self.cursors_since.get_or_insert_with(Instant::now);
     }

@@ -1,12 +1,12 @@
 //! `/v1/devices/{id}/…`: the history of one device.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use enrich::{Country, Happening};
 use ingest::Reading;
 use jiff::Timestamp;
 use journal::{EventRow, ReadError, Reader};
@@ -128,32 +128,28 @@ struct Shown {
     event: &'static str,
     happened_at: Timestamp,
     known_at: Timestamp,
+    /// What rules may ask of it, where and between when it happened.
     #[serde(flatten)]
-    what: What,
+    what: BTreeMap<String, serde_json::Value>,
     revision: u32,
     withdrawn: bool,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum What {
-    BorderCrossed { from: Country, to: Country, between: [Timestamp; 2], lat: f64, lon: f64 },
-}
-
 impl Shown {
     fn of(row: &EventRow) -> Self {
-        let Happening::BorderCrossed(crossed) = &row.event.happening;
+        let happening = &row.event.happening;
+        let mut what = happening.told();
+        what.remove("place");
+        what.extend(happening.facts().map(|(name, fact)| (name.to_owned(), fact.json())));
+        if let Some(fix) = happening.place() {
+            what.insert("lat".to_owned(), fix.lat().into());
+            what.insert("lon".to_owned(), fix.lon().into());
+        }
         Self {
-            event: row.event.happening.name(),
+            event: happening.name(),
             happened_at: moment(row.event.time_ms),
             known_at: moment(row.event.known_ms),
-            what: What::BorderCrossed {
-                from: crossed.from,
-                to: crossed.to,
-                between: [moment(crossed.after_ms), moment(crossed.before_ms)],
-                lat: crossed.lat,
-                lon: crossed.lon,
-            },
+            what,
             revision: row.revision,
             withdrawn: row.withdrawn,
         }

@@ -9,7 +9,7 @@ use dashboards::{App, BrokerState, Info, ServeError, serve};
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
-use enrich::rules::Rule;
+use enrich::rules::RuleSet;
 use enrich::weather::{Feed, Synthetic};
 use ingest::source::Outcome;
 use ingest::{Arrival, Clock, Reason, Rejected, Sender, formats};
@@ -82,7 +82,7 @@ impl Site {
             seed: RegistryFile::parse(REGISTRY).unwrap(),
             world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
             weather: "synthetic".to_owned(),
-            rules: Rule::shipped().unwrap(),
+            rules: RuleSet::shipped().unwrap(),
             clock: clock.clone(),
             horizon_ms: 72 * 3_600_000,
             quarantine_keep_ms: 86_400_000,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
-use enrich::rules::Rule;
+use enrich::rules::RuleSet;
 use enrich::weather::Feed;
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Reading, Sender};
 use journal::{Followers, Journal, LOG_READINGS, Options, Started};
@@ -52,7 +52,7 @@ impl Bench {
             seed: RegistryFile::parse(REGISTRY).unwrap(),
             world: World { atlas: Atlas::load(), weather: Feed::None },
             weather: "none".to_owned(),
-            rules: Rule::shipped().unwrap(),
+            rules: RuleSet::shipped().unwrap(),
             clock: Clock::scaled(NOW_MS, 0.0),
             horizon_ms: 72 * 3_600_000,
             quarantine_keep_ms: 7 * 86_400_000,

@@ -7,6 +7,7 @@
 use ingest::Fix;
 use serde::{Deserialize, Serialize};
 
+use super::Detector;
 use crate::event::{BorderCrossed, Cause};
 use crate::places::distance_m;
 use crate::{Country, EnrichedReading, Event, Happening, World};
@@ -58,20 +59,22 @@ pub struct Memory {
     jump: Option<(At, u8)>,
 }
 
-impl Memory {
+impl Detector for Memory {
+    fn read(&mut self, seen: &EnrichedReading<'_>, world: &World, events: &mut Vec<Event>) {
+        read(self, seen, world, events);
+    }
+
     /// When a dwell completes if no further fix comes.
-    pub(crate) fn due_ms(&self) -> Option<i64> {
+    fn due_ms(&self) -> Option<i64> {
         self.entry.filter(|entry| entry.fixes > 1).map(|entry| entry.since_ms + DWELL_MS)
+    }
+
+    fn wait(&mut self, now_ms: i64, world: &World, events: &mut Vec<Event>) {
+        wait(self, now_ms, world, events);
     }
 }
 
-/// Takes the next reading of the device's history.
-pub(crate) fn read(
-    memory: &mut Memory,
-    seen: &EnrichedReading<'_>,
-    world: &World,
-    events: &mut Vec<Event>,
-) {
+fn read(memory: &mut Memory, seen: &EnrichedReading<'_>, world: &World, events: &mut Vec<Event>) {
     let Some((fix, whereabouts)) = seen.place else {
         return;
     };
@@ -122,7 +125,7 @@ pub(crate) fn read(
 }
 
 /// Completes a dwell that is over at `now_ms`.
-pub(crate) fn wait(memory: &mut Memory, now_ms: i64, world: &World, events: &mut Vec<Event>) {
+fn wait(memory: &mut Memory, now_ms: i64, world: &World, events: &mut Vec<Event>) {
     let Some((from, after_ms)) = memory.home else {
         return;
     };
@@ -208,6 +211,7 @@ fn between(a: At, b: At, share: f64) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Detector;
     use std::sync::LazyLock;
 
     use ingest::{Fix, Reading};

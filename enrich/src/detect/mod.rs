@@ -1,7 +1,113 @@
 //! The detectors, in the order they see a reading.
 //!
-//! A detector is a file with a `Memory` (small, bounded, comparable), `read` for a reading, and,
-//! where something can happen without one, `wait` and `due_ms`. [`crate::DeviceState`] holds the
-//! memories and calls the detectors.
+//! A detector is a file with a `Memory` (small, bounded, comparable; a [`Detector`]) and the events
+//! it notices ([`Happened`]). To add one, write that file and name it in the list below.
 
 pub mod border;
+
+use std::collections::BTreeMap;
+
+use ingest::Fix;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{BorderCrossed, Happened};
+use crate::fact::{Fact, Field};
+use crate::{EnrichedReading, Event, World};
+
+/// From the list of detectors and their events: the memories of a device, and the events there are.
+macro_rules! detectors {
+    ($($detector:ident: $($event:ident $name:literal),+;)*) => {
+        /// The detectors' memories of one device.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        pub(crate) struct Memories {
+            $($detector: $detector::Memory,)*
+        }
+
+        impl Detector for Memories {
+            fn read(&mut self, seen: &EnrichedReading<'_>, world: &World, events: &mut Vec<Event>) {
+                $(self.$detector.read(seen, world, events);)*
+            }
+
+            fn due_ms(&self) -> Option<i64> {
+                [$(self.$detector.due_ms()),*].into_iter().flatten().min()
+            }
+
+            fn wait(&mut self, now_ms: i64, world: &World, events: &mut Vec<Event>) {
+                $(self.$detector.wait(now_ms, world, events);)*
+            }
+        }
+
+        /// The events there are.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "event")]
+        pub enum Happening {
+            $($(#[serde(rename = $name)] $event($event),)+)*
+        }
+
+        impl Happening {
+            /// The names that rules refer to in `on`.
+            pub const NAMES: &[&str] = &[$($($name),+),*];
+
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self { $($(Self::$event(_) => $name,)+)* }
+            }
+
+            /// What rules may ask of events of that name; `None` when there are none.
+            #[must_use]
+            pub fn fields(name: &str) -> Option<&'static [Field]> {
+                match name { $($($name => Some($event::FIELDS),)+)* _ => None }
+            }
+
+            #[must_use]
+            pub fn fact(&self, name: &str) -> Option<Fact<'_>> {
+                match self { $($(Self::$event(event) => event.fact(name),)+)* }
+            }
+
+            /// All that rules may ask of it and that is known.
+            pub fn facts(&self) -> impl Iterator<Item = (&'static str, Fact<'_>)> {
+                let fields = Self::fields(self.name()).unwrap_or_default();
+                fields.iter().filter_map(|(name, _)| Some((*name, self.fact(name)?)))
+            }
+
+            /// Where it happened, as well as the readings tell.
+            #[must_use]
+            pub fn place(&self) -> Option<Fix> {
+                match self { $($(Self::$event(event) => event.place(),)+)* }
+            }
+
+            /// What an insurer may be told of it.
+            #[must_use]
+            pub fn told(&self) -> BTreeMap<String, serde_json::Value> {
+                match self { $($(Self::$event(event) => event.told(),)+)* }
+            }
+
+            /// Whether two findings are about the same thing, seen with more or less data.
+            pub(crate) fn same_thing(&self, other: &Self) -> bool {
+                match (self, other) {
+                    $($((Self::$event(a), Self::$event(b)) => a.same_thing(b),)+)*
+                    #[allow(unreachable_patterns, reason = "as long as there is one kind of event")]
+                    _ => false,
+                }
+            }
+        }
+    };
+}
+
+detectors! {
+    border: BorderCrossed "border_crossed";
+}
+
+/// What a detector remembers of a device, and how it learns.
+pub(crate) trait Detector {
+    /// Takes the next reading of the device's history.
+    fn read(&mut self, seen: &EnrichedReading<'_>, world: &World, events: &mut Vec<Event>);
+
+    /// When something happens next if no reading comes.
+    fn due_ms(&self) -> Option<i64> {
+        None
+    }
+
+    /// Lets time pass up to `now_ms`, also when nothing of its own is due.
+    fn wait(&mut self, _now_ms: i64, _world: &World, _events: &mut Vec<Event>) {}
+}

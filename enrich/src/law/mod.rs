@@ -124,6 +124,21 @@ pub fn duty(country: Country, region: Option<&str>, date: Date, road: Condition)
     }
 }
 
+impl Demand {
+    /// The name used in rules and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::NotRequired => "not_required",
+            Self::DependsOnRoad => "depends_on_road",
+            Self::DependsOnSigns => "depends_on_signs",
+            Self::DependsOnRegion => "depends_on_region",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Rule {
     fn ask(&self, region: Option<&str>, date: Date, road: Condition) -> (Demand, f64) {
         if let Some(region) = region {

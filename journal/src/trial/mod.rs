@@ -17,7 +17,7 @@ use bytes::Bytes;
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
-use enrich::rules::Rule;
+use enrich::rules::RuleSet;
 use enrich::weather::{Feed, Synthetic};
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Reading, Sender};
 use tempfile::TempDir;
@@ -171,7 +171,7 @@ impl Trial {
             seed: RegistryFile::parse(REGISTRY).unwrap(),
             world: borrow_world(),
             weather: "synthetic 1".to_owned(),
-            rules: Rule::shipped().unwrap(),
+            rules: RuleSet::shipped().unwrap(),
             clock: Clock::scaled(self.now_ms, 0.0),
             horizon_ms: self.horizon_ms,
             quarantine_keep_ms: 7 * 86_400_000,

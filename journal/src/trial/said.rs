@@ -46,12 +46,13 @@ fn a_crossing_found_before_one_that_stands_gets_an_id_of_its_own() {
     let ids: std::collections::BTreeSet<_> = said.iter().map(|row| &row.body.id).collect();
     assert_eq!(ids.len(), 3);
     let last = said.iter().rfind(|row| row.body.id == first.body.id).unwrap();
-    let between = last
-        .body
-        .data
-        .between
-        .map(|moment| (moment.as_millisecond() - reading(0, GERMANY).time_ms) / 1_000);
-    assert_eq!(between, [210, 300], "it is still about the crossing it was about");
+    let start = jiff::Timestamp::from_millisecond(reading(0, GERMANY).time_ms).unwrap();
+    let between = [210, 300].map(|second| start + jiff::SignedDuration::from_secs(second));
+    assert_eq!(
+        last.body.data.told["between"],
+        serde_json::json!(between),
+        "it is still about the crossing it was about"
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
-use enrich::rules::Rule;
+use enrich::rules::RuleSet;
 use enrich::weather::{Feed, Synthetic};
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Reading, Rejected, Sender, Value};
 use journal::{Followers, Journal, Options, Started};
@@ -47,7 +47,7 @@ pub(crate) fn options(dir: &Path, clock: Clock, log_readings: u64) -> Options {
         seed: RegistryFile::parse(REGISTRY).unwrap(),
         world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
         weather: "synthetic 1".to_owned(),
-        rules: Rule::shipped().unwrap(),
+        rules: RuleSet::shipped().unwrap(),
         clock,
         horizon_ms: 72 * 3_600_000,
         quarantine_keep_ms: 7 * 86_400_000,

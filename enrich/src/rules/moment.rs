@@ -1,0 +1,220 @@
+//! Everything that a rule can ask about when an event happened.
+
+use std::sync::OnceLock;
+
+use ingest::{Measure, Reading, Shape, Value as Measured};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::fact::{Fact, Field, Type};
+use crate::law::{self, Duty};
+use crate::registry::{Customer, Policy, Registry};
+use crate::road::Road;
+use crate::weather::{Joined, Values};
+use crate::{Country, Event, Happening, World};
+
+/// What rules are asked about: an event, the customer it happened to, and what is known around it.
+#[derive(Clone, Copy, Debug)]
+pub struct Occasion<'a> {
+    pub event: &'a Event,
+    /// The reading that caused it, where it is at hand.
+    pub reading: Option<&'a Reading>,
+    /// By the registry's number.
+    pub customer: u32,
+    pub registry: &'a Registry,
+    pub world: &'a World,
+    pub now_ms: i64,
+}
+
+/// What is looked up at most once for an occasion, and only when somebody asks.
+#[derive(Debug, Default)]
+pub(crate) struct Around {
+    weather: OnceLock<Option<Joined>>,
+    country: OnceLock<Option<Country>>,
+    road: OnceLock<Road>,
+    duty: OnceLock<Option<Duty>>,
+}
+
+/// An occasion as one policy sees it.
+#[derive(Debug)]
+pub(crate) struct Moment<'a> {
+    pub(crate) occasion: &'a Occasion<'a>,
+    pub(crate) around: &'a Around,
+    pub(crate) customer: &'a Customer,
+    pub(crate) policy: &'a Policy,
+}
+
+/// What the weather tells beside its [`Values::NAMES`].
+const WEATHER: &[Field] =
+    &[("code", Type::Number), ("present", Type::Text), ("age_s", Type::Number)];
+
+const PLACE: &[Field] = &[
+    ("country", Type::Text),
+    ("road", Type::Text),
+    ("road_reason", Type::Text),
+    ("tyre_duty", Type::Text),
+    ("least_tread_mm", Type::Number),
+];
+
+const CUSTOMER: &[Field] = &[("language", Type::Text), ("time_zone", Type::Text)];
+
+const POLICY: &[Field] = &[("insurer", Type::Text), ("home", Type::Text), ("covers", Type::Texts)];
+
+/// The names that rules on one kind of event can use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schema {
+    event: &'static [Field],
+}
+
+impl Schema {
+    /// `None` when there is no such event.
+    pub(crate) fn of(event: &str) -> Option<Self> {
+        Happening::fields(event).map(|event| Self { event })
+    }
+
+    fn fields(&self, root: &str) -> Option<&'static [Field]> {
+        match root {
+            "event" => Some(self.event),
+            "weather" => Some(WEATHER),
+            "place" => Some(PLACE),
+            "customer" => Some(CUSTOMER),
+            "policy" => Some(POLICY),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn type_of(&self, name: &str) -> Option<Type> {
+        let (root, field) = name.split_once('.')?;
+        if root == "reading" {
+            return Measure::from_name(field).map(|measure| match measure.shape() {
+                Shape::Number { .. } => Type::Number,
+                Shape::Flag => Type::Flag,
+                Shape::Choice(_) | Shape::Text { .. } => Type::Text,
+            });
+        }
+        if root == "weather" && Values::NAMES.contains(&field) {
+            return Some(Type::Number);
+        }
+        let fields = self.fields(root)?;
+        fields.iter().find(|(name, _)| *name == field).map(|(_, of)| *of)
+    }
+
+    /// What to say of a name that nothing stands behind.
+    pub(crate) fn unknown(&self, name: &str) -> String {
+        let root = name.split('.').next().unwrap_or_default();
+        let known = match self.fields(root) {
+            Some(fields) => {
+                let more = if root == "weather" { &Values::NAMES[..] } else { &[] };
+                let names = fields.iter().map(|(field, _)| *field).chain(more.iter().copied());
+                names.map(|field| format!("{root}.{field}")).collect::<Vec<_>>().join(", ")
+            }
+            None if root == "reading" => "reading. and a measure of docs/formats.md".to_owned(),
+            None => "names begin with event., reading., weather., place., customer. or policy."
+                .to_owned(),
+        };
+        format!("`{name}` is not known; known: {known}")
+    }
+}
+
+impl Around {
+    pub(crate) fn weather(&self, occasion: &Occasion<'_>) -> Option<&Joined> {
+        let look_up = || {
+            let fix = occasion.event.happening.place()?;
+            occasion.world.weather.as_of(&fix, occasion.event.time_ms, occasion.now_ms)
+        };
+        self.weather.get_or_init(look_up).as_ref()
+    }
+
+    fn country(&self, occasion: &Occasion<'_>) -> Option<Country> {
+        let look_up = || {
+            let fix = occasion.event.happening.place()?;
+            occasion.world.atlas.country(fix.lat(), fix.lon())
+        };
+        *self.country.get_or_init(look_up)
+    }
+
+    fn road(&self, occasion: &Occasion<'_>) -> Road {
+        *self.road.get_or_init(|| match occasion.event.happening.place() {
+            Some(fix) => occasion.world.road(&fix, occasion.event.time_ms, occasion.now_ms),
+            None => Road::UNKNOWN,
+        })
+    }
+
+    /// By the date on the customer's calendar.
+    fn duty(&self, moment: &Moment<'_>) -> Option<&Duty> {
+        let look_up = || {
+            let country = self.country(moment.occasion)?;
+            let time = Timestamp::from_millisecond(moment.occasion.event.time_ms).ok()?;
+            let zone = TimeZone::get(&moment.customer.time_zone).unwrap_or(TimeZone::UTC);
+            let road = self.road(moment.occasion).condition;
+            Some(law::duty(country, None, time.to_zoned(zone).date(), road))
+        };
+        self.duty.get_or_init(look_up).as_ref()
+    }
+}
+
+impl<'a> Moment<'a> {
+    /// The value under a name, unless it is missing.
+    pub(crate) fn fact(&self, name: &str) -> Option<Fact<'_>> {
+        let (root, field) = name.split_once('.')?;
+        match root {
+            "event" => self.occasion.event.happening.fact(field),
+            "reading" => measured(self.occasion.reading?, field),
+            "weather" => weather(self.around.weather(self.occasion)?, field),
+            "place" => self.place(field),
+            "customer" => match field {
+                "language" => Some(Fact::Text(self.customer.language.as_str().into())),
+                "time_zone" => Some(Fact::Text(self.customer.time_zone.as_str().into())),
+                _ => None,
+            },
+            "policy" => match field {
+                "insurer" => Some(Fact::Text((&*self.policy.insurer).into())),
+                "home" => self.policy.home.map(Fact::Country),
+                "covers" => Some(Fact::Countries(&self.policy.covers)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl Moment<'_> {
+    fn place(&self, name: &str) -> Option<Fact<'_>> {
+        match name {
+            "country" => self.around.country(self.occasion).map(Fact::Country),
+            "road" => Some(Fact::Text(self.around.road(self.occasion).condition.name().into())),
+            "road_reason" => {
+                let reason = self.around.road(self.occasion).reason;
+                Some(Fact::Words { en: reason.text("en"), nl: reason.text("nl") })
+            }
+            "tyre_duty" => self.around.duty(self).map(|duty| Fact::Text(duty.demand.name().into())),
+            "least_tread_mm" => {
+                self.around.duty(self).map(|duty| Fact::Number(duty.least_tread_mm))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn measured<'a>(reading: &'a Reading, name: &str) -> Option<Fact<'a>> {
+    let measure = Measure::from_name(name)?;
+    match (reading.measure(measure)?, measure.shape()) {
+        (Measured::Number(number), _) => Some(Fact::Number(*number)),
+        (Measured::Flag(flag), _) => Some(Fact::Flag(*flag)),
+        (Measured::Text(text), _) => Some(Fact::Text((&**text).into())),
+        (Measured::Choice(choice), Shape::Choice(words)) => {
+            words.get(usize::from(*choice)).map(|word| Fact::Text((*word).into()))
+        }
+        (Measured::Choice(_), _) => None,
+    }
+}
+
+fn weather<'a>(joined: &'a Joined, name: &str) -> Option<Fact<'a>> {
+    let values = &joined.row.values;
+    match name {
+        "code" => values.code.map(|code| Fact::Number(f64::from(code))),
+        "present" => values.present.as_deref().map(|present| Fact::Text(present.into())),
+        "age_s" => Some(Fact::Number(joined.age_ms as f64 / 1_000.0)),
+        _ => (*values.clone().number_mut(name)?).map(Fact::Number),
+    }
+}

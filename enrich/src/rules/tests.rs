@@ -1,0 +1,281 @@
+use proptest::prelude::*;
+
+use super::{Fault, Occasion, RuleSet};
+use crate::places::Atlas;
+use crate::registry::{Registry, RegistryFile};
+use crate::weather::{Feed, Synthetic};
+use crate::{BorderCrossed, Cause, Country, Event, Happening, World};
+use ingest::{Fix, Measure, Reading, Value};
+
+const SHIPPED: &str = include_str!("../../rules/travel-offer.toml");
+
+static WORLD: std::sync::LazyLock<World> = std::sync::LazyLock::new(|| World {
+    atlas: Atlas::load(),
+    weather: Feed::Synthetic(Synthetic::new(1)),
+});
+
+fn registry() -> Registry {
+    let text = r#"
+        [[insurer]]
+        id = "alpina"
+        name = "Alpina"
+        [[insurer]]
+        id = "boreal"
+        name = "Boreal"
+        [[customer]]
+        id = "anna"
+        name = "Anna"
+        [[policy]]
+        id = "P-1"
+        insurer = "alpina"
+        customer = "anna"
+        product = "travel"
+        from = "2026-01-01T00:00:00Z"
+        to = "2026-07-01T00:00:00Z"
+        home = "NL"
+        covers = ["DE"]
+        [[policy]]
+        id = "P-2"
+        insurer = "boreal"
+        customer = "anna"
+        product = "travel"
+        from = "2026-01-01T00:00:00Z"
+        home = "NL"
+        [[consent]]
+        customer = "anna"
+        insurer = "alpina"
+        purpose = "travel"
+        given = "2026-01-01T00:00:00Z"
+        wording = "travel-1"
+    "#;
+    let mut registry = Registry::default();
+    RegistryFile::parse(text).unwrap().into_iter().for_each(|entry| registry.apply(entry));
+    registry
+}
+
+fn ms(time: &str) -> i64 {
+    time.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+}
+
+fn crossing(from: &str, to: &str, time: &str) -> Event {
+    let time_ms = ms(time);
+    Event {
+        time_ms,
+        known_ms: time_ms,
+        cause: Cause { time_ms, seq: None, content: 0 },
+        happening: Happening::BorderCrossed(BorderCrossed {
+            from: Country::new(from).unwrap(),
+            to: Country::new(to).unwrap(),
+            after_ms: time_ms,
+            before_ms: time_ms,
+            lat: 51.0,
+            lon: 6.0,
+        }),
+    }
+}
+
+/// What a set says of an event: for each firing the offer and the Dutch words.
+fn said(
+    rules: &RuleSet,
+    event: &Event,
+    reading: Option<&Reading>,
+) -> (Vec<(String, String)>, usize) {
+    let registry = registry();
+    let now_ms = event.time_ms;
+    let occasion =
+        Occasion { event, reading, customer: 0, registry: &registry, world: &WORLD, now_ms };
+    let answer = rules.answer(&occasion);
+    assert_eq!(answer.weather.is_some(), !answer.firings.is_empty());
+    let said = answer.firings.iter().map(|firing| {
+        assert_eq!(&*firing.policy.insurer, "alpina", "only who has consent");
+        assert_eq!(firing.expires_ms, event.time_ms + 12 * 3_600_000);
+        (firing.offer.to_owned(), firing.explanation.nl.clone())
+    });
+    (said.collect(), answer.faults.len())
+}
+
+#[track_caller]
+fn check(from: &str, to: &str, offer: &str, words: &str) {
+    let event = crossing(from, to, "2026-03-01T12:00:00Z");
+    let (said, faults) = said(&RuleSet::shipped().unwrap(), &event, None);
+    let [(kind, nl)] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!((kind.as_str(), faults), (offer, 0));
+    assert!(nl.contains(words), "{nl}");
+}
+
+#[test]
+fn the_offer_follows_the_policy_and_only_a_consented_insurer_hears() {
+    check("DE", "PL", "cover", "van Duitsland in Polen");
+    check("NL", "DE", "covered", "geldt daar");
+    check("DE", "NL", "home", "terug in Nederland");
+}
+
+#[test]
+fn a_policy_that_has_ended_gets_nothing() {
+    let event = crossing("NL", "DE", "2026-08-01T12:00:00Z");
+    assert_eq!(said(&RuleSet::shipped().unwrap(), &event, None), (vec![], 0));
+}
+
+/// The shipped rule with a condition in front.
+fn on_condition(when: &str) -> Result<RuleSet, super::RuleError> {
+    let text =
+        SHIPPED.replace("product = \"travel\"", &format!("when = '{when}'\nproduct = \"travel\""));
+    RuleSet::alone("mine.toml", &text)
+}
+
+fn fast(speed_mps: f64) -> Reading {
+    let measures = vec![
+        (Measure::SpeedMps, Value::Number(speed_mps)),
+        (Measure::Tyre, Value::Choice(0)),
+        (Measure::Ignition, Value::Flag(true)),
+    ];
+    Reading { time_ms: 0, seq: None, fix: Fix::new(51.0, 6.0, None), measures }
+}
+
+#[test]
+fn conditions_ask_about_everything_around_an_event() {
+    let event = crossing("NL", "DE", "2026-03-01T12:00:00Z");
+    let reading = fast(30.0);
+    for (when, holds) in [
+        ("reading.speed_mps > 20 && reading.tyre == \"summer\"", true),
+        ("reading.speed_mps * 3.6 > 200.0", false),
+        ("has(reading.tread_mm) && reading.tread_mm < 3", false),
+        ("event.to in [\"AT\", \"DE\"] ? reading.ignition : false", true),
+        ("weather.temperature_c < 60 && weather.age_s >= 0", true),
+        ("place.country == \"DE\" || place.country == \"NL\"", true),
+        ("customer.language.startsWith(\"e\") && size(policy.covers) == 1", true),
+        (
+            "place.road in [\"dry\", \"wet\", \"snow\", \"ice\"] && place.tyre_duty != \"required\"",
+            true,
+        ),
+        ("place.least_tread_mm > 1.5 && size(place.road_reason) > 3", true),
+        ("policy.insurer == \"boreal\"", false),
+    ] {
+        let rules = on_condition(when).unwrap_or_else(|error| panic!("{error}"));
+        let (said, faults) = said(&rules, &event, Some(&reading));
+        assert_eq!((said.len() == 1, faults), (holds, 0), "{when}");
+    }
+}
+
+#[test]
+fn a_rule_that_fails_is_named_and_says_nothing() {
+    let event = crossing("NL", "DE", "2026-03-01T12:00:00Z");
+    let registry = registry();
+    for (when, named) in [
+        ("reading.speed_mps > 20", "reading.speed_mps is not known"),
+        ("1 / (size(policy.covers) - 1) > 0", "zero"),
+        ("1 % (size(policy.covers) - 1) > 0", "zero"),
+        ("9223372036854775807 + size(policy.covers) > 0", "verflow"),
+    ] {
+        let rules = on_condition(when).unwrap();
+        let occasion = Occasion {
+            event: &event,
+            reading: None,
+            customer: 0,
+            registry: &registry,
+            world: &WORLD,
+            now_ms: event.time_ms,
+        };
+        let answer = rules.answer(&occasion);
+        assert!(answer.firings.is_empty());
+        let [Fault { rule, what }] = answer.faults.as_slice() else { panic!("{answer:?}") };
+        assert!(*rule == "travel-offer" && what.contains(named), "{when}: {what}");
+    }
+}
+
+#[test]
+fn a_wrong_rule_is_refused_with_its_line_and_reason() {
+    let refused = |from: &str, to: &str| {
+        assert!(SHIPPED.contains(from), "{from}");
+        RuleSet::alone("mine.toml", &SHIPPED.replacen(from, to, 1)).unwrap_err()
+    };
+    let line = |text: &str| SHIPPED.lines().position(|line| line.contains(text)).unwrap() + 1;
+    for (from, to, at, reason) in [
+        ("{event.from}", "{event.form}", "en = \"You are back", "`event.form` is not known"),
+        ("\"border_crossed\"", "\"border_seen\"", "on = \"", "no event \"border_seen\""),
+        ("\"12h\"", "\"0s\"", "valid_for", "valid_for"),
+        ("version = 1", "verison = 1", "version", "verison"),
+        ("event.to == policy.home", "event.to = policy.home", "has(policy.home)", "no CEL"),
+        (
+            "event.to == policy.home",
+            "event.to == 3",
+            "has(policy.home)",
+            "a text and a whole number",
+        ),
+        ("event.to in policy.covers", "weather.temp < 3", "event.to in", "weather.temperature_c"),
+        ("event.to in policy.covers", "event.to", "event.to in", "not true or false"),
+        (
+            "event.to in policy.covers",
+            "policy.covers.exists(c, c == event.to)",
+            "event.to in",
+            "no loops",
+        ),
+        ("event.to in policy.covers", "weather.wind_mps + 1 > 3.0", "event.to in", "write 1.0"),
+        ("event.to in policy.covers", "event.to.matches('a')", "event.to in", "matches"),
+        ("amount = 4.50", "amount = -1.0", "", "0 or more"),
+    ] {
+        let error = refused(from, to);
+        assert!(error.what.contains(reason), "{to}: {error}");
+        if !at.is_empty() {
+            assert_eq!(error.line, line(at), "{to}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_set_is_taken_whole_or_not_at_all_and_replaces_by_id() {
+    let mine = |text: String| vec![("mine.toml".to_owned(), text)];
+    let quieter = SHIPPED.replace("priority = 60", "priority = 7");
+    let set = RuleSet::with(&mine(quieter.clone())).unwrap();
+    assert_eq!(set.rule("travel-offer").unwrap().priority, 7);
+    assert_ne!(set.name(), RuleSet::shipped().unwrap().name());
+    let off = RuleSet::with(&mine(SHIPPED.replace("version = 1", "version = 1\nenabled = false")));
+    assert!(off.unwrap().rule("travel-offer").is_none());
+    let twice = [mine(quieter.clone()), vec![("other.toml".to_owned(), quieter)]].concat();
+    let errors = RuleSet::with(&twice).unwrap_err();
+    assert!(errors.len() == 1 && errors[0].to_string().contains("mine.toml already"), "{errors:?}");
+}
+
+#[test]
+fn no_condition_is_too_much_for_the_parser() {
+    for text in [
+        "(".repeat(900),
+        "[".repeat(999),
+        format!("{}true", "!".repeat(900)),
+        format!("{}1 > 0", "-".repeat(900)),
+        vec!["1"; 400].join("+") + " > 0",
+        vec!["true"; 180].join("?true:"),
+        format!("event.to{} == 1", ".a".repeat(400)),
+        format!("{}(", ">{".repeat(200)),
+        "x".repeat(5_000),
+    ] {
+        // Refused, or harmless.
+        if let Ok(rules) = on_condition(&text) {
+            said(&rules, &crossing("NL", "DE", "2026-03-01T12:00:00Z"), None);
+        }
+    }
+}
+
+proptest! {
+    /// Whatever is written as a condition: it is refused, or it runs to an end.
+    #[test]
+    fn any_condition_is_refused_or_runs(
+        parts in proptest::collection::vec(
+            prop_oneof![
+                Just("event.to"), Just("reading.speed_mps"), Just("policy.covers"), Just("1"),
+                Just("0"), Just("-1"), Just("9223372036854775807"), Just("1e308"), Just("\"x\""),
+                Just("true"), Just("["), Just("]"), Just("("), Just(")"), Just(","), Just("=="),
+                Just("<"), Just("+"), Just("-"), Just("*"), Just("/"), Just("%"), Just("&&"),
+                Just("||"), Just("!"), Just("?"), Just(":"), Just(" in "), Just("has("),
+                Just("size("), Just("double("), Just(".contains("),
+            ],
+            0..14,
+        ),
+    ) {
+        if let Ok(rules) = on_condition(&parts.join(" ")) {
+            let event = crossing("NL", "DE", "2026-03-01T12:00:00Z");
+            let (said, faults) = said(&rules, &event, Some(&fast(1.0)));
+            prop_assert!(said.len() + faults <= 1);
+        }
+    }
+}
