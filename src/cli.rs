@@ -46,6 +46,10 @@ pub(crate) enum Command {
     /// Check, list and try the rules that decide who is told what
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Explain a place: country and how certain, border, region, town, weather, road, tyre law
+    ///
+    /// Needs no server; the weather is that of the synthetic feed.
+    Where(WhereArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -189,6 +193,28 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhereArgs {
+    /// Degrees north
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) lat: f64,
+    /// Degrees east
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) lon: f64,
+    /// Accuracy of the fix
+    #[arg(long, value_name = "METRES", default_value_t = 10.0)]
+    pub(crate) accuracy: f32,
+    /// The moment, for example 2026-01-15T12:00:00Z; by default now
+    #[arg(long, value_name = "RFC3339")]
+    pub(crate) at: Option<Timestamp>,
+    /// Answer in JSON, with every field
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Configuration file with the weather feed's seed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -357,6 +383,13 @@ mod tests {
         assert_eq!((args.speed, args.at, args.qos), (Speed(60.0), At::Now, 1));
         assert_eq!(args.broker.to_string(), "mqtt://127.0.0.1:1883");
         assert_eq!(args.timeout, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn where_takes_places_south_and_west_of_zero() {
+        let cli = Cli::parse_from("datanaut where -33.45 -70.66 --accuracy 50 --json".split(' '));
+        let Some(Command::Where(args)) = cli.command else { panic!("not a place") };
+        assert_eq!((args.lat, args.lon, args.accuracy, args.json), (-33.45, -70.66, 50.0, true));
     }
 
     #[test]

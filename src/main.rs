@@ -6,6 +6,7 @@ mod quarantine;
 mod replay;
 mod rules;
 mod serve;
+mod whereabouts;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             tokio::task::spawn_blocking(move || quarantine::run(&command)).await?
         }
         Some(Command::Rules(command)) => rules::run(&command),
+        Some(Command::Where(args)) => whereabouts::run(&args),
         None => {
             let config = config::Config::for_serving(&cli.serve)?;
             for warning in config.warnings() {

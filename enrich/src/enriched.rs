@@ -3,8 +3,8 @@
 use ingest::{Fix, Reading};
 
 use crate::places::{Atlas, Whereabouts};
-use crate::road::{Inputs, LYING_HOURS, Road};
-use crate::weather::{Feed, HOUR_MS, Row};
+use crate::road::{Inputs, Road};
+use crate::weather::Feed;
 
 /// What the core looks things up in. The same world gives the same answers for ever.
 #[derive(Debug)]
@@ -17,12 +17,8 @@ impl World {
     /// The state of the road at a place and time, as it was known at `now_ms`.
     #[must_use]
     pub fn road(&self, fix: &Fix, time_ms: i64, now_ms: i64) -> Road {
-        let at = |back: i64| {
-            self.weather.as_of(fix, time_ms - back * HOUR_MS, now_ms).map(|joined| joined.row)
-        };
-        let Some(row) = at(0) else { return Road::UNKNOWN };
-        let before: Vec<Row> = (1..=LYING_HOURS).filter_map(at).collect();
-        Road::assess(&Inputs::of(&row, &before))
+        let inputs = Inputs::as_of(&self.weather, fix, time_ms, now_ms);
+        inputs.map_or(Road::UNKNOWN, |inputs| Road::assess(&inputs))
     }
 }
 

@@ -6,6 +6,7 @@ mod regions;
 mod towns;
 
 use ingest::Fix;
+use serde::Serialize;
 
 use crate::Country;
 use exact::Borders;
@@ -18,7 +19,7 @@ pub use regions::Region;
 pub const ASSUMED_ACCURACY_M: f64 = 10.0;
 
 /// A fix this vague says nothing about a border.
-const VAGUEST_M: f64 = 2_000.0;
+pub const VAGUEST_M: f64 = 2_000.0;
 
 /// Accuracy is commonly a 68 % radius: three of them leave about one fix in a thousand outside.
 const ACCURACIES: f64 = 3.0;
@@ -70,6 +71,29 @@ impl Atlas {
             certain: !vague && here.border.is_none(),
             at_sea: here.offshore,
         }
+    }
+}
+
+/// The border between two countries that is nearest to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NearestBorder {
+    pub distance_m: f64,
+    /// The country beyond it; `None` where that ground belongs to nobody.
+    pub with: Option<Country>,
+    /// The ground itself is shared by both, or both claim it.
+    pub shared: bool,
+}
+
+impl Atlas {
+    /// The nearest border, however vague the fix is, if there is one within `within_m`.
+    #[must_use]
+    pub fn border(&self, fix: &Fix, within_m: f64) -> Option<NearestBorder> {
+        let here = self.borders.locate(fix.lat(), fix.lon(), within_m);
+        here.border.map(|border| NearestBorder {
+            distance_m: border.distance_m.round(),
+            with: border.other.and_then(Country::from_code),
+            shared: here.shared_with.is_some(),
+        })
     }
 }
 

@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use rstar::{AABB, PointDistance, RTree, RTreeObject};
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::exact::data::Reader;
 use crate::Country;
@@ -22,12 +22,10 @@ const FARTHEST: f32 = 12.0;
 const UNITS_A_DEGREE: f32 = 1e4;
 
 /// A region of a country.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
-    #[serde(skip)]
     country: Country,
     /// What follows the country in [`Region::iso`].
-    #[serde(skip)]
     suffix: &'static str,
     /// As it is called there, in Latin letters.
     pub name: &'static str,
@@ -38,6 +36,15 @@ impl Region {
     #[must_use]
     pub fn iso(&self) -> Option<String> {
         (!self.suffix.is_empty()).then(|| format!("{}-{}", self.country, self.suffix))
+    }
+}
+
+impl Serialize for Region {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Region", 2)?;
+        fields.serialize_field("code", &self.iso())?;
+        fields.serialize_field("name", self.name)?;
+        fields.end()
     }
 }
 

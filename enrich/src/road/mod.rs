@@ -8,9 +8,10 @@
 mod flags;
 mod phenomena;
 
+use ingest::Fix;
 use serde::{Deserialize, Serialize};
 
-use crate::weather::{HOUR_MS, Row, Values};
+use crate::weather::{Feed, HOUR_MS, Row, Values};
 
 pub use flags::{Flags, Frost, Storm, beaufort};
 pub use phenomena::Phenomena;
@@ -110,6 +111,16 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// From the weather at a place and time and in the hours before, as it was known at `now_ms`.
+    #[must_use]
+    pub fn as_of(weather: &Feed, fix: &Fix, time_ms: i64, now_ms: i64) -> Option<Self> {
+        let row = |back: i64| {
+            weather.as_of(fix, time_ms - back * HOUR_MS, now_ms).map(|joined| joined.row)
+        };
+        let before: Vec<_> = (1..=LYING_HOURS).filter_map(row).collect();
+        Some(Self::of(&row(0)?, &before))
+    }
+
     /// From the row of the hour and those of the hours before it at the same place, in any order.
     /// What is not there counts as nothing fallen.
     #[must_use]
