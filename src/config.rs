@@ -248,9 +248,13 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or says something that makes no sense: with the place.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, &ServeArgs::default())
+    }
+
+    fn load_with(path: &Path, flags: &ServeArgs) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(path, &text)
+        Self::parse(path, &text, flags)
     }
 
     /// What serving goes by: the file when one is given, the flags over it.
@@ -258,15 +262,20 @@ impl Config {
     /// # Errors
     /// As [`Self::load`], and when the flags make no sense together with the file.
     pub(crate) fn for_serving(flags: &ServeArgs) -> Result<Self, ConfigError> {
-        let mut config = flags.config.as_deref().map_or_else(|| Ok(Self::default()), Self::load)?;
+        let mut config = match &flags.config {
+            Some(path) => Self::load_with(path, flags)?,
+            None => Self::default(),
+        };
         config.override_with(flags);
         config.validate().map_err(ConfigError::Flags)?;
         Ok(config)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let config: Self =
+    /// The file alone, but for the fleet that a flag switches off: not every file goes with it.
+    fn parse(path: &Path, text: &str, flags: &ServeArgs) -> Result<Self, ConfigError> {
+        let mut config: Self =
             toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;
+        config.sim.enabled &= !flags.no_sim;
         match config.validate().and_then(|()| config.validate_ports()) {
             Ok(()) => Ok(config),
             Err(wrong) => Err(ConfigError::from_wrong(path, text, &wrong)),

@@ -8,7 +8,7 @@ const SAMPLE: &str = include_str!("../../datanaut.toml");
 const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    Config::parse(Path::new("datanaut.toml"), text)
+    Config::parse(Path::new("datanaut.toml"), text, &ServeArgs::default())
 }
 
 fn check(text: &str, expect: &str) {
@@ -116,6 +116,8 @@ fn what_cannot_be_collected_is_refused_where_it_is_written() {
     check("[mqtt]\nembedded = false", "datanaut.toml:2:1: mqtt.embedded: false leaves nobody");
     let external = format!("[mqtt]\nembedded = false\n{}", collector(""));
     check(&external, "set sim.enabled = false");
+    let without_fleet = ServeArgs { no_sim: true, ..ServeArgs::default() };
+    Config::parse(Path::new("datanaut.toml"), &external, &without_fleet).unwrap();
     check("[[collector]]\nclient_id = \"x\"", "missing field `url`");
     check("[[collector]]\nurl = \"mqtts://plant\"", "datanaut.toml:2:7: TLS is not supported");
     check(&collector("clientid = \"x\""), "3:1: unknown key `clientid`, did you mean `client_id`?");

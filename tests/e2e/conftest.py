@@ -1,9 +1,11 @@
 import os
 import random
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from datanaut import BINARIES, Datanaut
+from mosquitto import Mosquitto
 
 
 def pytest_report_header():
@@ -17,10 +19,39 @@ def pytest_configure(config):
             raise pytest.UsageError(f"{BINARIES / name} is missing: build it, or start tests/run")
 
 
+SHAPES = ("embedded", "collector")
+
+
+def pytest_generate_tests(metafunc):
+    """Every test of a server runs in both shapes, unless it is about one (`@pytest.mark.shape`)."""
+    if "shape" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("shape")
+        metafunc.parametrize("shape", only.args if only else SHAPES, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def shape(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def serving(shape):
+    """Starts a server in a folder; around it, in the collector's shape, a Mosquitto."""
+
+    @contextmanager
+    def serving(folder, *flags, **options):
+        with ExitStack() as stack:
+            if shape == "collector":
+                options["mosquitto"] = stack.enter_context(Mosquitto(folder))
+            yield stack.enter_context(Datanaut(folder, *flags, **options))
+
+    return serving
+
+
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, serving):
     """A running server with a data directory of its own."""
-    with Datanaut(tmp_path) as server:
+    with serving(tmp_path) as server:
         yield server
 
 

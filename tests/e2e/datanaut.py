@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -109,13 +110,25 @@ class Process:
         self.end()
 
 
-class Datanaut:
-    """A server with a data directory and ports of its own, which it keeps over restarts."""
+# What is collected from another broker.
+COLLECTED = re.compile(r"telemetry/[^/]+/[^/]+|owntracks/[^/]+/[^/]+(/[^/]+)?|plant/[^/]+")
 
-    def __init__(self, folder, *flags, registry=REGISTRY, wrap=(), data=None):
+
+class Datanaut:
+    """A server with a data directory and ports of its own, which it keeps over restarts.
+
+    With a Mosquitto it embeds no broker: devices and insurers are on that one, and what it has
+    acknowledged may still be on its way. Whoever asks for anything here waits for that first.
+    """
+
+    def __init__(self, folder, *flags, registry=REGISTRY, wrap=(), data=None, mosquitto=None, config=""):
         self.folder = Path(folder)
+        self.mosquitto = mosquitto
+        self.config = config
+        # Of each, how many of its messages were acknowledged.
+        self.publishers = []
         self.data = Path(data) if data else self.folder / "data"
-        self.mqtt, self.http = free_port(), free_port()
+        self.mqtt, self.http = mosquitto.mqtt if mosquitto else free_port(), free_port()
         self.flags = ["--no-sim", *flags]
         self.registry = registry
         self.wrap = list(wrap)
@@ -124,10 +137,19 @@ class Datanaut:
 
     def command(self):
         return [
-            *self.wrap, BINARIES / "datanaut", *self.flags,
-            "--port", self.mqtt, "--http", f"127.0.0.1:{self.http}",
+            *self.wrap, BINARIES / "datanaut", *self._config(), *self.flags,
+            "--http", f"127.0.0.1:{self.http}",
             "--data", self.data, "--registry", self.registry,
         ]
+
+    def _config(self):
+        config = self.config
+        if self.mosquitto:
+            config += f'\n[mqtt]\nembedded = false\n[[collector]]\nurl = "{self.mosquitto.broker}"\n'
+        file = self.folder / "datanaut.toml"
+        file.write_text(config)
+        port = [] if self.mosquitto else ["--port", self.mqtt]
+        return [*(["--config", file] if config else []), *port]
 
     def launch(self):
         self.process = Process(self.command(), cwd=self.folder)
@@ -185,7 +207,18 @@ class Datanaut:
         except OSError:
             return 0, ""
 
+    def settle(self):
+        """Waits until what was acknowledged by another broker has come through."""
+        if self.mosquitto and self.process.running():
+            owed = sum(publisher() for publisher in self.publishers)
+            wait_for(f"{owed} messages to come through", lambda: self._messages() >= owed, 60)
+
+    def _messages(self):
+        status, body = self.request("/v1/status")
+        return json.loads(body)["counts"]["messages"] if status == 200 else 0
+
     def get(self, path, **query):
+        self.settle()
         status, body = self.request(path, **query)
         assert status == 200, f"{path} {query}: {status} {body}"
         return json.loads(body)
@@ -207,6 +240,7 @@ class Datanaut:
 
     def metric(self, name, **labels):
         """The value of a sample in /metrics."""
+        self.settle()
         status, text = self.request("/metrics")
         assert status == 200, text
         inner = ",".join(f'{key}="{value}"' for key, value in labels.items())
@@ -240,11 +274,22 @@ class Datanaut:
 def replay(server, file, device, *flags):
     """Starts `datanaut replay`."""
     command = [BINARIES / "datanaut", "replay", file, "--as", device, "--broker", server.broker, *flags]
-    return Process(command)
+    process = Process(command)
+
+    def published():
+        said = re.search(r"acknowledged +(\d+)", "" if process.running() else process.out.finish())
+        return int(said.group(1)) if said else 0
+
+    getattr(server, "publishers", []).append(published)
+    return process
 
 
 def load(server, acked, *flags):
     """Starts `device-sim load`."""
+    def published():
+        return Path(acked).read_bytes().count(b"\n") if Path(acked).exists() else 0
+
+    getattr(server, "publishers", []).append(published)
     return Process([BINARIES / "device-sim", "load", "--broker", server.broker, "--acked", acked, *flags])
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import threading
 
@@ -9,7 +10,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from datanaut import HERE, ROOT, Process, wait_for
+from datanaut import COLLECTED, HERE, ROOT, Process, wait_for
 
 # Where MQTT.js is installed, with a slash at the end.
 NODE = os.environ.get("DATANAUT_NODE", f"{ROOT}/target/e2e/")
@@ -68,6 +69,10 @@ class Client:
         )
         if user:
             self.client.username_pw_set(user)
+        # An acknowledgement may be there before the number of its message is known here.
+        self.topics, self.acknowledged = {}, []
+        self.client.on_publish = lambda _, __, mid, *___: self.acknowledged.append(mid)
+        getattr(server, "publishers", []).append(self._published)
         self.client.on_message = lambda _, __, message: self.received.append(message)
         self.client.on_connect = self._connected
         self.client.on_disconnect = self._disconnected
@@ -81,6 +86,11 @@ class Client:
         for topic in self.subscriptions:
             client.subscribe(topic, 1)
         self.up.set()
+
+    def _published(self):
+        """How many messages were acknowledged that Datanaut collects."""
+        topics = (self.topics.get(mid, "") for mid in list(self.acknowledged))
+        return sum(1 for topic in topics if COLLECTED.fullmatch(topic))
 
     def _disconnected(self, *_):
         self.drops += 1
@@ -109,7 +119,9 @@ class Client:
         """Publishes without waiting."""
         if not isinstance(payload, (str, bytes)):
             payload = json.dumps(payload)
-        return self.client.publish(topic, payload, qos, retain)
+        sent = self.client.publish(topic, payload, qos, retain)
+        self.topics[sent.mid] = topic
+        return sent
 
     def publish(self, topic, payload, seconds=20.0, **options):
         """Publishes and waits until it is acknowledged."""
@@ -151,3 +163,19 @@ class MqttJs:
 
     def __exit__(self, *_):
         self.process.end()
+
+
+def drained(server):
+    """Waits until whatever another broker had acknowledged before has come through, also when the
+    server was killed meanwhile: what is sent after all that is heard of after all that."""
+    while server.mosquitto:
+        device = f"fence-{random.randrange(1 << 40)}"
+        with Client(server) as fence:
+            fence.subscribe(f"errors/{device}")
+            fence.publish(f"telemetry/car/{device}", "nobody's")
+            try:
+                wait_for("the answer", lambda: fence.received, 30)
+                return
+            except AssertionError:
+                # It is told once, and whoever starts at that moment misses it.
+                assert server.ready()[0] == 200, server.said()

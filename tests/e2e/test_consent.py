@@ -1,6 +1,6 @@
 """No consent, no data: nothing of it, anywhere."""
 
-from datanaut import ROOT, Datanaut
+from datanaut import ROOT
 from journeys import legs, now_ms
 from peers import Client
 
@@ -13,9 +13,9 @@ def on_disk(server, marker):
     return any(marker in path.read_bytes() for path in files)
 
 
-def test_nothing_is_kept_of_who_did_not_consent(tmp_path):
+def test_nothing_is_kept_of_who_did_not_consent(tmp_path, serving):
     """With the registry that ships, while it runs and after it has stopped."""
-    with Datanaut(tmp_path, registry=ROOT / "registry.toml") as server:
+    with serving(tmp_path, registry=ROOT / "registry.toml") as server:
         with Client(server) as device:
             for marker, topic in (
                 (WITHDRAWN, "telemetry/tracker/tracker-bram"),

@@ -57,14 +57,14 @@ class Delivered:
 
 
 @pytest.fixture(scope="module")
-def delivered(tmp_path_factory, seed):
+def delivered(tmp_path_factory, seed, serving):
     """The same readings in every order, each on a device of its own."""
     chance = random.Random(seed)
     # Over the border four times until two hours ago, and once more since.
     journey = legs(4, now_ms() - 2 * HOUR_MS)
     recent = [{**reading, "seq": reading["seq"] + 1000} for reading in legs(1, now_ms())]
     sent = 0
-    with Datanaut(tmp_path_factory.mktemp("order")) as server:
+    with serving(tmp_path_factory.mktemp("order")) as server:
         with Client(server) as insurer, Client(server) as cars:
             insurer.subscribe("triggers/#")
             for device, delivery in zip(DEVICES, DELIVERIES):

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from datanaut import IN_CI, Datanaut, wait_for
+from datanaut import IN_CI, wait_for
 from journeys import TELEMETRY, now_ms
-from peers import Client
+from peers import Client, drained
 
 SIZE = 48 << 20
 # In a mount namespace of its own, so that nothing has to be cleaned up.
@@ -17,7 +17,7 @@ MOUNT = 'mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec "$@"'
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path, serving):
     """A server with its data on a small disk, and a path to that disk from here."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -26,8 +26,7 @@ def small_disk(tmp_path):
     if subprocess.run([*map(str, wrap), "true"], capture_output=True).returncode != 0:
         assert not IN_CI, "this test needs to mount a tmpfs"
         pytest.skip("needs to mount a tmpfs: run as root")
-    server = Datanaut(tmp_path, wrap=wrap, data=disk / "data")
-    with server:
+    with serving(tmp_path, wrap=wrap, data=disk / "data") as server:
         yield server, f"/proc/{server.process.process.pid}/root{disk}"
 
 
@@ -43,6 +42,7 @@ def fill(file):
                 block //= 4
 
 
+@pytest.mark.shape("embedded")
 def test_a_full_disk_and_room_again(small_disk):
     server, disk = small_disk
     # Wide readings fill what the journal has set aside for itself before it grows.
@@ -103,7 +103,34 @@ def test_a_full_disk_and_room_again(small_disk):
     assert "panicked" not in server.said()
 
 
-def test_what_is_acknowledged_is_on_disk(server):
+@pytest.mark.shape("collector")
+def test_what_another_broker_acknowledged_waits_there_for_room(small_disk):
+    server, disk = small_disk
+    ballast = f"{disk}/ballast"
+    fill(ballast)
+    number = 0
+    with Client(server) as car:
+        while server.ready()[0] == 200:
+            fill(ballast)
+            assert number < 2000, "it could always write"
+            car.publish(TELEMETRY.format("car-01"), [
+                {"ts": now_ms(), "seq": number * 50 + n, "fault": "x" * 60} for n in range(50)])
+            number += 1
+            time.sleep(0.02)
+        hindrances = json.loads(server.ready()[1])["hindrances"]
+        assert "journal" in {hindrance["what"] for hindrance in hindrances}
+        for number in range(number, number + 20):
+            car.publish(TELEMETRY.format("car-01"), {"ts": now_ms(), "seq": number * 50, "fault": "late"})
+        os.remove(ballast)
+        wait_for("to be ready again", lambda: server.ready()[0] == 200, 20)
+        drained(server)
+    seqs = [reading["seq"] for reading in server.readings("car-01", now_ms() - 600_000)]
+    many = {number * 50 + n for number in range(number - 19) for n in range(50)}
+    assert set(seqs) == many | {later * 50 for later in range(number - 19, number + 1)}
+    assert len(seqs) == len(set(seqs)) and "panicked" not in server.said()
+
+
+def test_what_is_acknowledged_is_not_lost(server):
     """Killed right after the acknowledgement, again and again."""
     for number in range(8):
         with Client(server, version=4 if number % 2 else 5) as car:
@@ -111,6 +138,7 @@ def test_what_is_acknowledged_is_on_disk(server):
                         qos=2 if number > 5 else 1)
             server.kill()
         server.start()
+    drained(server)
     stored = server.readings("car-01", now_ms() - 600_000)
     assert [reading["seq"] for reading in stored] == list(range(8))
 

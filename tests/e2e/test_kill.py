@@ -6,7 +6,7 @@ from collections import Counter
 
 from datanaut import acknowledged, load, replay, wait_for
 from journeys import final, legs, now_ms, record, ways
-from peers import Client
+from peers import Client, drained
 
 KILLS = 10
 DEVICES = 20
@@ -71,6 +71,7 @@ def test_ten_kills_in_the_middle_of_a_load(server, tmp_path, seed):
         finally:
             for process in [*replays, loading]:
                 process.end()
+        drained(server)
         crossings = 6 * len(journeys)
         wait_for("all crossings", lambda: len(final(insurer.events())) >= crossings, 30)
         stored = check_stored(server, acked, started)
@@ -83,4 +84,4 @@ def test_ten_kills_in_the_middle_of_a_load(server, tmp_path, seed):
         check_told(told, crossings)
         check_told(insurer.events(), crossings)
         assert Counter(ways(final(insurer.events()))) == {("NL", "DE"): 12, ("DE", "NL"): 12}
-        assert insurer.drops > 0
+        assert server.mosquitto or insurer.drops > 0

@@ -1,40 +1,17 @@
 """The tools work with any broker: here with Mosquitto."""
 
-import socket
-
 import pytest
 
-from datanaut import Process, acknowledged, free_port, load, replay, wait_for
+from datanaut import acknowledged, load, replay, wait_for
 from journeys import legs, now_ms, record
+from mosquitto import Mosquitto
 from peers import Listener
-
-
-class Mosquitto:
-    """Mosquitto, with no limit on what waits for a subscriber."""
-
-    def __init__(self, folder):
-        self.mqtt = free_port()
-        self.broker = f"mqtt://127.0.0.1:{self.mqtt}"
-        self.config = folder / "mosquitto.conf"
-        self.config.write_text(
-            f"listener {self.mqtt} 127.0.0.1\nallow_anonymous true\nuser root\n"
-            "max_queued_messages 0\nset_tcp_nodelay true\n")
-
-    def start(self):
-        self.process = Process(["mosquitto", "-c", self.config])
-        wait_for("Mosquitto", self._answers)
-
-    def _answers(self):
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.mqtt)) == 0
 
 
 @pytest.fixture
 def mosquitto(tmp_path):
-    mosquitto = Mosquitto(tmp_path)
-    mosquitto.start()
-    yield mosquitto
-    mosquitto.process.end()
+    with Mosquitto(tmp_path) as mosquitto:
+        yield mosquitto
 
 
 def test_a_replay_survives_a_restart_of_the_broker(mosquitto, tmp_path):

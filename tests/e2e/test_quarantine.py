@@ -4,33 +4,39 @@ import json
 
 import pytest
 
-from datanaut import BINARIES, Datanaut, Process, datanaut, free_port, wait_for
+from datanaut import BINARIES, Process, datanaut, free_port, wait_for
 from journeys import legs, now_ms, ways
 from peers import Client
 
-PLANT = """
+SOURCES = """
 [[source]]
-topic = "telemetry/{kind}/{device}"
+topic = "telemetry/{{kind}}/{{device}}"
 format = "native"
 
 [[source]]
-topic = "plant/{device}"
-format = "native"
+topic = "plant/{{device}}"
+format = "{format}"
 kind = "car"
 """
+# What the plant sends is native.
+MISTAKEN, RIGHT = SOURCES.format(format="owntracks"), SOURCES.format(format="native")
+
+
+@pytest.fixture
+def mistaken(tmp_path, serving):
+    """A server that takes what the plant sends for something else."""
+    with serving(tmp_path, config=MISTAKEN) as server:
+        yield server
+
+
+def set_right(server):
+    server.stop()
+    server.config = RIGHT
+    server.start()
 
 
 def quarantine(server, *arguments):
     return datanaut("quarantine", *arguments, "--server", f"http://127.0.0.1:{server.http}")
-
-
-def knows_the_plant(server, tmp_path):
-    """Starts the server again, with a source for topics that it did not know."""
-    server.stop()
-    config = tmp_path / "datanaut.toml"
-    config.write_text(PLANT)
-    server.flags += ["--config", config]
-    server.start()
 
 
 def test_looking_at_it(server):
@@ -51,18 +57,19 @@ def test_looking_at_it(server):
     assert code == 1 and "odd" in err and "no_time" in err
 
 
-def test_a_source_that_came_later(server, tmp_path):
-    """Messages on an unknown topic become history, and the crossing in them a trigger."""
+def test_a_source_set_right(mistaken):
+    """What could not be read becomes history, and the crossing in it a trigger."""
+    server = mistaken
     journey = legs(1, now_ms())
-    with Client(server, user="car-01") as car:
+    with Client(server) as car:
         for start in range(0, len(journey), 10):
             car.publish("plant/car-01", journey[start : start + 10])
         car.publish("plant/car-01", "bad")
-    assert server.counts()["quarantined"] == {"unknown_topic": 5}
+    assert server.counts()["quarantined"] == {"not_decodable": 5}
     code, out, _ = quarantine(server, "retry", "--all")
-    assert code == 1 and "5 stay: unknown_topic" in out
-    knows_the_plant(server, tmp_path)
-    code, out, _ = quarantine(server, "retry", "--reason", "unknown_topic")
+    assert code == 1 and "5 stay: not_decodable" in out
+    set_right(server)
+    code, out, _ = quarantine(server, "retry", "--reason", "not_decodable")
     assert code == 1 and "4 left quarantine" in out and "1 stay: not_decodable" in out
     assert [reading["seq"] for reading in server.readings("car-01", now_ms() - 3_600_000)] == list(range(40))
     wait_for("the crossing", lambda: ways(server.triggers()) == [("NL", "DE")])
@@ -75,14 +82,14 @@ def test_a_source_that_came_later(server, tmp_path):
     assert counts["quarantined"] == {"not_decodable": 1} and counts["dropped"] == 1
 
 
-def test_killed_while_everything_is_tried_again(server, tmp_path, seed):
-    rows = 3_000
-    with Client(server, user="car-01") as car:
+def test_killed_while_everything_is_tried_again(mistaken):
+    server, rows = mistaken, 3_000
+    with Client(server) as car:
         start = now_ms() - rows
         sent = [car.send("plant/car-01", {"ts": start + n, "seq": n, "speed_mps": 1}) for n in range(rows)]
         wait_for("all acknowledgements", lambda: all(one.is_published() for one in sent), 60)
-    assert server.counts()["quarantined"] == {"unknown_topic": rows}
-    knows_the_plant(server, tmp_path)
+    assert server.counts()["quarantined"] == {"not_decodable": rows}
+    set_right(server)
     command = [BINARIES / "datanaut", "quarantine", "retry", "--all", "--json",
                "--server", f"http://127.0.0.1:{server.http}"]
     with Process(command):
@@ -99,9 +106,9 @@ def test_killed_while_everything_is_tried_again(server, tmp_path, seed):
     assert [r["seq"] for r in server.readings("car-01", start)] == list(range(rows))
 
 
-def test_without_consent_nothing_is_left(tmp_path):
+def test_without_consent_nothing_is_left(tmp_path, serving):
     """What waited in quarantine goes when it is tried after the consent was withdrawn."""
-    with Datanaut(tmp_path, "--clock-start", "2024-05-01T00:00:00Z") as server:
+    with serving(tmp_path, "--clock-start", "2024-05-01T00:00:00Z") as server:
         with Client(server) as phone:
             phone.publish("telemetry/tracker/tracker-bram", "bad")
         assert server.counts()["quarantined"] == {"not_decodable": 1}

@@ -28,6 +28,7 @@ def by_id(client):
     return {event["id"]: event for event in client.events()}
 
 
+@pytest.mark.shape("embedded")
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_recent_triggers_come_again_after_a_restart_under_the_same_ids(server, how):
     with Client(server) as insurer, Client(server) as car:
@@ -62,6 +63,7 @@ def test_a_subscriber_closes_gaps_by_sequence(server):
     assert numbers == [1, 2, 3, 4] and not rest["more"]
 
 
+@pytest.mark.shape("embedded")
 def test_who_may_listen_to_what(server):
     """An insurer hears its own triggers, a device its own errors; and nobody the devices."""
     with (

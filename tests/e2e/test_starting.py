@@ -31,6 +31,7 @@ def taken():
         yield other.getsockname()[1]
 
 
+@pytest.mark.shape("embedded")
 def test_a_second_server_on_the_same_data_is_refused(server):
     code, said = serve(server.folder, *anywhere())
     assert code != 0

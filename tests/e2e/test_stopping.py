@@ -7,7 +7,7 @@ import pytest
 
 from datanaut import acknowledged, load, wait_for
 from journeys import now_ms
-from peers import Client, Listener
+from peers import Client, Listener, drained
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM], ids=lambda which: which.name)
@@ -26,6 +26,7 @@ def test_stopping_under_load_with_fifty_connections(server, tmp_path, which):
         loading.signal(signal.SIGINT)
         loading.wait(10)
     server.start()
+    drained(server)
     sent = acknowledged(acked)
     assert len(sent) > 1000
     stored = 0

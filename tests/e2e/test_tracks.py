@@ -1,6 +1,6 @@
 """A track driven over a real border comes out as the crossings that are in it."""
 
-from datanaut import Datanaut, datanaut, load, replay, wait_for
+from datanaut import datanaut, load, replay, wait_for
 from journeys import (
     by_subject,
     drive,
@@ -101,11 +101,11 @@ def test_json_lines(server, tmp_path):
     wait_for("the crossing", lambda: ways(server.triggers()) == [("NL", "DE")])
 
 
-def test_an_old_recording_happens_now_for_a_server_with_its_clock(tmp_path):
+def test_an_old_recording_happens_now_for_a_server_with_its_clock(tmp_path, serving):
     """--at recorded, with the clock of the time of the recording."""
     tracks = recorded_tracks()
     track = next(track for track in tracks if "2022-05-28" in track.name)
-    with Datanaut(tmp_path, "--clock-start", "2022-05-28T09:00:00Z") as server:
+    with serving(tmp_path, "--clock-start", "2022-05-28T09:00:00Z") as server:
         with replay(server, track, "car-01", "--speed", "max", "--at", "recorded") as replaying:
             assert replaying.wait(60) == 0, replaying.said()
         wait_for("the crossing", lambda: ways(server.triggers()) == tracks[track])
