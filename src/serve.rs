@@ -109,6 +109,8 @@ fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
         seed: seed(config)?,
         world: world(config),
         weather: format!("{} {}", config.weather.feed.name(), config.weather.seed),
+        weather_wait_ms: 0,
+        weather_keep_ms: 0,
         rules: rules::load(config.rules.dir.as_deref())?,
         clock,
         horizon_ms: config.journal.horizon.as_millis() as i64,

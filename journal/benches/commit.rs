@@ -134,6 +134,8 @@ fn open(dir: &Path) -> Started {
         seed: RegistryFile::parse(&registry).expect("a registry"),
         world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
         weather: "synthetic 1".to_owned(),
+        weather_wait_ms: 5_000,
+        weather_keep_ms: 7 * 86_400_000,
         rules: RuleSet::shipped().expect("rules"),
         clock: Clock::scaled(START_MS + 400 * 86_400_000, 0.0),
         horizon_ms: 72 * 3_600_000,

@@ -3,6 +3,7 @@
 use enrich::DeviceState;
 use enrich::World;
 use enrich::registry::Known;
+use enrich::weather::Series;
 use ingest::Reading;
 use rusqlite::Connection;
 
@@ -18,6 +19,8 @@ use crate::rows::{Rows, log_row, put_blob};
 use crate::seal::{Sealer, Slice, encode_state, set_last};
 use crate::sort::Kept;
 use crate::store::set_meta;
+use crate::waiting::{self, Wanted};
+use crate::weather::{self, WeatherAnswer};
 use crate::writer::Writer;
 
 /// A timer for data that came late waits this long for more of it.
@@ -35,6 +38,20 @@ pub(crate) struct Done {
     pub(crate) last: Vec<(u32, Reading)>,
     pub(crate) released: i64,
     pub(crate) swept_ms: i64,
+    pub(crate) weather: WeatherDone,
+}
+
+/// What a transaction did about the weather.
+#[derive(Default)]
+pub(crate) struct WeatherDone {
+    pub(crate) learnt: Vec<Series>,
+    pub(crate) known_ms: i64,
+    /// The number of the last row.
+    pub(crate) last: i64,
+    /// Hours before this are not kept any more.
+    pub(crate) forget_before_ms: Option<i64>,
+    /// Events that began or ended to wait.
+    pub(crate) waiting: Vec<(i64, Option<Wanted>)>,
 }
 
 /// A transaction in the making.
@@ -54,6 +71,7 @@ pub(crate) struct Batch<'a> {
     logged: usize,
     timers: Vec<(u32, Option<i64>)>,
     last: Vec<(u32, Reading)>,
+    weather: WeatherDone,
 }
 
 impl<'a> Batch<'a> {
@@ -69,6 +87,7 @@ impl<'a> Batch<'a> {
             logged: 0,
             timers: Vec::new(),
             last: Vec::new(),
+            weather: WeatherDone { last: writer.last_weather, ..WeatherDone::default() },
         }
     }
 
@@ -161,6 +180,38 @@ impl<'a> Batch<'a> {
         self.touch(Touched { device: number, open: Open::Kept, state })
     }
 
+    /// Tells an event that waited for weather: as it is now known, with the consents of now.
+    pub(crate) fn tell_waiting(&mut self, device: u32, event: i64) -> rusqlite::Result<()> {
+        let begun = |(number, wanted): &(i64, Option<Wanted>)| *number == event && wanted.is_some();
+        if self.weather.waiting.iter().any(begun) {
+            return Ok(());
+        }
+        // What the readings of this batch did may have ended the wait.
+        if !waiting::end(self.connection, event)? {
+            return Ok(());
+        }
+        self.weather.waiting.push((event, None));
+        let Some(known) = self.writer.core.registry.device_by_number(device) else {
+            return Ok(());
+        };
+        let histories = read(&self.writer.live.histories);
+        let history = histories.get(device);
+        let readings = Readings { new: &[], history, windows: &self.writer.windows };
+        self.outbox(readings).tell_again(known, event)
+    }
+
+    /// Keeps what feeds brought. It may be used from the next batch on.
+    pub(crate) fn weather(&mut self, answers: &[WeatherAnswer]) -> rusqlite::Result<()> {
+        self.weather.known_ms = self.now_ms;
+        for answer in answers {
+            let world = &self.writer.core.world;
+            let (learnt, last) = weather::store(self.connection, world, answer, self.now_ms)?;
+            self.weather.learnt.extend(learnt);
+            self.weather.last = last.unwrap_or(self.weather.last);
+        }
+        Ok(())
+    }
+
     fn outbox<'b>(&'b mut self, readings: Readings<'b>) -> Outbox<'b> {
         let core = &self.writer.core;
         Outbox {
@@ -172,6 +223,9 @@ impl<'a> Batch<'a> {
             key: &core.key,
             now_ms: self.now_ms,
             counts: &mut self.counts,
+            weather_wait_ms: self.writer.weather_wait_ms,
+            waiting: &mut self.weather.waiting,
+            room: waiting::MOST.saturating_sub(self.writer.waiting.len()),
         }
     }
 
@@ -241,7 +295,7 @@ impl<'a> Batch<'a> {
                     self.now_ms,
                     writer.core.registry.version as i64,
                     writer.core.rules.name(),
-                    &writer.core.weather,
+                    writer.weather_used(),
                     self.logged as i64,
                     &self.log,
                     &states,
@@ -273,8 +327,11 @@ impl<'a> Batch<'a> {
         }
         let mut swept_ms = writer.swept_ms;
         if self.now_ms - swept_ms > SWEEP_MS {
+            let before_ms = self.now_ms - writer.weather_keep_ms;
+            self.weather.forget_before_ms = Some(before_ms);
+            let weather = weather::sweep(self.connection, before_ms)?;
             let before_ms = self.now_ms - writer.quarantine_keep_ms;
-            if quarantine::sweep(self.connection, before_ms)? {
+            if quarantine::sweep(self.connection, before_ms)? && weather {
                 swept_ms = self.now_ms;
             }
         }
@@ -286,6 +343,7 @@ impl<'a> Batch<'a> {
             last: self.last,
             released: last_position(self.connection)?,
             swept_ms,
+            weather: self.weather,
         })
     }
 }

@@ -27,6 +27,8 @@ mod seal;
 mod sort;
 mod store;
 mod timers;
+mod waiting;
+mod weather;
 #[cfg(test)]
 mod trial;
 mod writer;
@@ -42,4 +44,5 @@ pub use quarantine::{
 pub use reader::{EventRow, ReadError, Reader, TriggerRow};
 pub use seal::LOG_READINGS;
 pub use store::OpenError;
+pub use weather::WeatherAnswer;
 pub use writer::{Closed, Journal, Options, PutAway, Started};

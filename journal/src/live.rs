@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
+use enrich::weather::Cell;
 use ingest::{DeviceKind, Reading, Reason};
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
@@ -57,6 +58,8 @@ pub struct Live {
     /// The last batch in the log.
     logged: watch::Sender<i64>,
     notices: broadcast::Sender<Notice>,
+    /// Where and for when events wait for weather.
+    weather_wanted: watch::Sender<Vec<(Cell, i64)>>,
 }
 
 impl Live {
@@ -69,6 +72,7 @@ impl Live {
             released: watch::Sender::new(released),
             logged: watch::Sender::new(logged),
             notices: broadcast::Sender::new(NOTICES),
+            weather_wanted: watch::Sender::default(),
         }
     }
 
@@ -99,6 +103,20 @@ impl Live {
     #[must_use]
     pub fn logged(&self) -> watch::Receiver<i64> {
         self.logged.subscribe()
+    }
+
+    /// The cells and times whose weather events wait for.
+    #[must_use]
+    pub fn weather_wanted(&self) -> watch::Receiver<Vec<(Cell, i64)>> {
+        self.weather_wanted.subscribe()
+    }
+
+    pub(crate) fn want_weather(&self, wanted: Vec<(Cell, i64)>) {
+        self.weather_wanted.send_if_modified(|last| {
+            let changed = *last != wanted;
+            *last = wanted;
+            changed
+        });
     }
 
     #[must_use]

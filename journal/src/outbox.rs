@@ -13,6 +13,7 @@ use crate::history::History;
 use crate::message::{Message, kind, sequence_text, timestamp};
 use crate::said::{LastSaid, last_said_of, next_sequence, said};
 use crate::seal::damaged;
+use crate::waiting::{self, Wanted};
 
 /// The version of the secret that pseudonyms are made with.
 const KEY_VERSION: i64 = 1;
@@ -71,6 +72,10 @@ pub(crate) struct Outbox<'a> {
     pub(crate) key: &'a Key,
     pub(crate) now_ms: i64,
     pub(crate) counts: &'a mut Counts,
+    pub(crate) weather_wait_ms: i64,
+    /// Events that begin or end to wait for weather, and how many more may.
+    pub(crate) waiting: &'a mut Vec<(i64, Option<Wanted>)>,
+    pub(crate) room: usize,
 }
 
 impl Outbox<'_> {
@@ -87,7 +92,7 @@ impl Outbox<'_> {
                 Change::New(mut event) => {
                     self.tell_apart(device, &mut event)?;
                     let number = self.insert_event(device, &event)?;
-                    self.tell(device, number, &event)?;
+                    self.tell_or_wait(device, number, &event)?;
                 }
                 Change::Revised(at, mut event) => {
                     let stored = &before[at];
@@ -105,9 +110,7 @@ impl Outbox<'_> {
                                 event.time_ms,
                                 to_json(&event)?,
                             ))?;
-                        let ids = self.tell(device, stored.number, &event)?;
-                        // Who would not be told of it as it is now is not left with what it was.
-                        self.take_back(stored.number, &ids)?;
+                        self.tell_or_wait(device, stored.number, &event)?;
                     }
                 }
                 Change::Withdrawn(at) => self.withdraw(before[at].number)?,
@@ -142,6 +145,59 @@ impl Outbox<'_> {
         )?;
         while taken.exists((device.number, to_json(&event.cause)?))? {
             event.cause.content = event.cause.content.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    /// Says an event, unless it is to wait for its weather.
+    fn tell_or_wait(&mut self, device: &Known, number: i64, event: &Event) -> Result<()> {
+        let Some(wanted) = self.wants_weather(device, number, event)? else {
+            self.stop_waiting(number)?;
+            let ids = self.tell(device, number, event)?;
+            // Who would not be told of it as it is now is not left with what it was.
+            return self.take_back(number, &ids);
+        };
+        waiting::keep(self.connection, number, &wanted)?;
+        self.waiting.push((number, Some(wanted)));
+        Ok(())
+    }
+
+    /// Says an event that has waited, as it stands now.
+    pub(crate) fn tell_again(&mut self, device: &Known, number: i64) -> Result<()> {
+        let Some(event) = event(self.connection, number)? else {
+            return Ok(());
+        };
+        let ids = self.tell(device, number, &event)?;
+        self.take_back(number, &ids)
+    }
+
+    /// Whether somebody would hear of the event in time, and its weather is not there and may
+    /// still come. What waits already does not wait longer for having changed.
+    fn wants_weather(&self, device: &Known, number: i64, event: &Event) -> Result<Option<Wanted>> {
+        let now_ms = self.now_ms;
+        let may_come = self.weather_wait_ms > 0
+            && self.waiting.len() < self.room
+            && self.world.weather.may_come(event.time_ms, now_ms);
+        let Some(fix) = event.happening.place().filter(|_| may_come) else {
+            return Ok(None);
+        };
+        if self.world.weather.as_of(&fix, event.time_ms, now_ms).is_some() {
+            return Ok(None);
+        }
+        let Some(customer) = device.owner_at(event.cause.time_ms) else {
+            return Ok(None);
+        };
+        let (registry, world) = (self.registry, self.world);
+        let occasion = Occasion { event, reading: None, customer, registry, world, now_ms };
+        let due_ms =
+            waiting::due_of(self.connection, number)?.unwrap_or(now_ms + self.weather_wait_ms);
+        let wanted = Wanted { device: device.number, fix, time_ms: event.time_ms, due_ms };
+        Ok((due_ms > now_ms && self.rules.concern(&occasion)).then_some(wanted))
+    }
+
+    fn stop_waiting(&mut self, number: i64) -> Result<()> {
+        if waiting::end(self.connection, number)? {
+            self.waiting.push((number, None));
         }
         Ok(())
     }
@@ -259,6 +315,7 @@ impl Outbox<'_> {
                 "UPDATE event SET withdrawn = 1, revision = revision + 1 WHERE number = ?1",
             )?
             .execute([number])?;
+        self.stop_waiting(number)?;
         self.take_back(number, &[])
     }
 
@@ -391,4 +448,12 @@ impl Readings<'_> {
         }
         Ok(None)
     }
+}
+
+/// An event that stands, by its number.
+fn event(connection: &Connection, number: i64) -> Result<Option<Event>> {
+    connection
+        .prepare_cached("SELECT body FROM event WHERE number = ?1 AND NOT withdrawn")?
+        .query_row([number], |row| json(row, 0))
+        .optional()
 }

@@ -14,6 +14,7 @@ use crate::live::{Live, read};
 use crate::outbox::json;
 use crate::quarantine::{self, QuarantineFilter, QuarantineRow};
 use crate::store::open_reader;
+use crate::weather;
 
 /// A query could not be answered.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,14 @@ const TRIGGER: &str =
 impl Reader {
     pub(crate) fn new(dir: &Path, live: Arc<Live>) -> Self {
         Self { dir: dir.to_owned(), live }
+    }
+
+    /// What a weather feed had to remember, when it last answered.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn weather_ledger(&self, feed: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(weather::ledger(&open_reader(&self.dir)?, feed)?)
     }
 
     fn open(&self) -> Result<Connection, ReadError> {

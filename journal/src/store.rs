@@ -9,7 +9,7 @@ const FILE: &str = "journal.sqlite";
 
 /// "DNJ1": says that the file is ours.
 const APPLICATION_ID: i64 = 0x444e_4a31;
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// A file up to this size is checked whole at every start, which takes well under a second.
 const CHECKED_WHOLE_BYTES: u64 = 64 << 20;
@@ -61,6 +61,16 @@ const TABLES: &str = "
     CREATE TABLE sequence (
         insurer TEXT NOT NULL, product TEXT NOT NULL, last INTEGER NOT NULL,
         PRIMARY KEY (insurer, product)) WITHOUT ROWID;
+    -- Events whose weather is not there yet, and until when they wait for it.
+    CREATE TABLE waiting (
+        event INTEGER PRIMARY KEY, device INTEGER NOT NULL, lat_e7 INTEGER NOT NULL,
+        lon_e7 INTEGER NOT NULL, time_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL);
+    -- What weather feeds gave, a series of hours a row, and what they remember of their asking.
+    CREATE TABLE weather (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, known_ms INTEGER NOT NULL,
+        last_valid_ms INTEGER NOT NULL, body BLOB NOT NULL);
+    CREATE INDEX weather_by_age ON weather (last_valid_ms);
+    CREATE TABLE weather_feed (feed TEXT PRIMARY KEY, ledger BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE cursor (output TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
     -- A number is never given again: whoever saw one means that message. `broker` is where it came
     -- from, NULL for what an output could not bring home; `sent_bytes` how much was sent.

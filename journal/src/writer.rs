@@ -27,6 +27,8 @@ use crate::seal::Pass;
 use crate::sort::sort;
 use crate::store::{OpenError, Store, meta, set_meta};
 use crate::timers::Timers;
+use crate::waiting::{self, Waiting};
+use crate::weather::{self, WeatherAnswer};
 use crate::{Counts, Reader};
 
 /// Arrivals wait here: one a connection, since a connection waits for its acknowledgement. Enough
@@ -59,6 +61,10 @@ pub struct Options {
     pub world: World,
     /// Names the weather feed in what is recorded.
     pub weather: String,
+    /// How long an event waits for weather that a feed may still give, and how long rows are kept
+    /// after their hour.
+    pub weather_wait_ms: i64,
+    pub weather_keep_ms: i64,
     pub rules: RuleSet,
     pub clock: Clock,
     /// How far behind its device's newest reading one may come and still change events.
@@ -114,6 +120,7 @@ pub(crate) enum Command {
     Advance { output: &'static str, position: i64 },
     PutAway(Vec<PutAway>),
     Rules(Box<RuleSet>),
+    Weather(WeatherAnswer),
 }
 
 impl Journal {
@@ -173,6 +180,14 @@ impl Journal {
         self.commands.send(Command::Rules(Box::new(rules))).await.map_err(|_| Closed)
     }
 
+    /// Hands in what asking a feed brought. Blocks while the writer is behind.
+    ///
+    /// # Errors
+    /// When the journal has stopped.
+    pub fn blocking_weather(&self, answer: WeatherAnswer) -> Result<(), Closed> {
+        self.commands.blocking_send(Command::Weather(answer)).map_err(|_| Closed)
+    }
+
     /// Waits until the writer has ended, which it does when all senders of arrivals are gone.
     pub fn join(&self) {
         let thread = self.thread.lock().map(|mut thread| thread.take());
@@ -201,10 +216,19 @@ pub(crate) struct Writer {
     pub(crate) clock: Clock,
     pub(crate) horizon_ms: i64,
     pub(crate) quarantine_keep_ms: i64,
+    pub(crate) weather_wait_ms: i64,
+    pub(crate) weather_keep_ms: i64,
     pub(crate) log_most: u64,
     max_batch: usize,
     pub(crate) counts: Counts,
     pub(crate) timers: Timers,
+    pub(crate) waiting: Waiting,
+    /// What feeds brought and is not committed yet.
+    pub(crate) answers: Vec<WeatherAnswer>,
+    /// Whether weather came since the waiting events were last looked at.
+    pub(crate) look_again: bool,
+    /// The number of the last weather row.
+    pub(crate) last_weather: i64,
     pub(crate) windows: Vec<i64>,
     pub(crate) pass: Pass,
     pub(crate) log: Log,
@@ -221,7 +245,7 @@ impl Writer {
     pub(crate) fn recover(store: Store, options: Options) -> rusqlite::Result<Self> {
         let connection = &store.connection;
         let registry = load_registry(connection, options.seed)?;
-        let core = Core {
+        let mut core = Core {
             key: secret(connection)?,
             registry: Arc::new(registry),
             world: options.world,
@@ -244,6 +268,8 @@ impl Writer {
             timers.set(device, Some(wake_ms));
         }
         drop(statement);
+        let last_weather = weather::load(connection, &mut core.world)?;
+        let waiting = waiting::load(connection)?;
         let windows = load_windows(connection)?;
         show_fleet(connection, &live, &core.registry)?;
         Ok(Self {
@@ -253,10 +279,16 @@ impl Writer {
             clock: options.clock,
             horizon_ms: options.horizon_ms,
             quarantine_keep_ms: options.quarantine_keep_ms,
+            weather_wait_ms: options.weather_wait_ms,
+            weather_keep_ms: options.weather_keep_ms,
             log_most: options.log_readings,
             max_batch: options.max_batch,
             counts,
             timers,
+            look_again: waiting.len() > 0,
+            waiting,
+            answers: Vec::new(),
+            last_weather,
             windows,
             pass: Pass::Idle,
             log,
@@ -281,6 +313,7 @@ impl Writer {
             }
         };
         let mut arrivals = Vec::with_capacity(self.max_batch);
+        self.show_wanted();
         loop {
             let wake = self.next_wake();
             let open = runtime.block_on(async {
@@ -297,7 +330,7 @@ impl Writer {
                 self.obey(command);
             }
             let due = self.timers.due(self.clock.now_ms());
-            let work = !arrivals.is_empty() || !due.is_empty();
+            let work = !arrivals.is_empty() || !due.is_empty() || self.has_weather_work();
             if (work || self.cursors_waited()) && !self.persist(&mut arrivals, &mut arriving, &due)
             {
                 return;
@@ -322,12 +355,17 @@ impl Writer {
                 self.core.rules = *rules;
                 return;
             }
+            Command::Weather(answer) => self.answers.push(answer),
         }
         self.cursors_since.get_or_insert_with(Instant::now);
     }
 
     fn next_wake(&self) -> Duration {
-        let timer = self.timers.next_ms().map(|wake_ms| {
+        if self.look_again {
+            return Duration::ZERO;
+        }
+        let timer = self.timers.next_ms().into_iter().chain(self.waiting.next_ms()).min();
+        let timer = timer.map(|wake_ms| {
             self.clock.real(wake_ms - self.clock.now_ms()) + Duration::from_millis(1)
         });
         let cursor = self.cursors_since.map(|since| CURSOR_DELAY.saturating_sub(since.elapsed()));
@@ -429,6 +467,10 @@ impl Writer {
         }
         quarantine::put_away(&transaction, &sorted.quarantined)?;
         quarantine::put_away_points(&transaction, &self.put_away, now_ms)?;
+        for (event, device) in self.waiting.ready(now_ms, &self.core.world, self.look_again) {
+            batch.tell_waiting(device, event)?;
+        }
+        batch.weather(&self.answers)?;
         let done = batch.finish()?;
         transaction.commit()?;
         sorted.notices.into_iter().for_each(|notice| self.live.notify(notice));
@@ -461,6 +503,7 @@ impl Writer {
         if self.windows.last() != Some(&done.slice.window) {
             self.windows.push(done.slice.window);
         }
+        self.apply_weather(done.weather);
         self.cursors.clear();
         self.put_away.clear();
         self.cursors_since = None;

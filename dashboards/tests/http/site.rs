@@ -82,6 +82,8 @@ impl Site {
             seed: RegistryFile::parse(REGISTRY).unwrap(),
             world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
             weather: "synthetic".to_owned(),
+            weather_wait_ms: 5_000,
+            weather_keep_ms: 7 * 86_400_000,
             rules: RuleSet::shipped().unwrap(),
             clock: clock.clone(),
             horizon_ms: 72 * 3_600_000,

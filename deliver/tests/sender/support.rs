@@ -52,6 +52,8 @@ impl Bench {
             seed: RegistryFile::parse(REGISTRY).unwrap(),
             world: World { atlas: Atlas::load(), weather: Feed::None },
             weather: "none".to_owned(),
+            weather_wait_ms: 5_000,
+            weather_keep_ms: 7 * 86_400_000,
             rules: RuleSet::shipped().unwrap(),
             clock: Clock::scaled(NOW_MS, 0.0),
             horizon_ms: 72 * 3_600_000,

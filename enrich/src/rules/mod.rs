@@ -228,6 +228,20 @@ impl RuleSet {
         on.map(|at| &self.rules[*at]).any(|rule| rule.source.contains("reading."))
     }
 
+    /// Whether somebody might still hear of an occasion in time, whatever the conditions find.
+    #[must_use]
+    pub fn concern(&self, occasion: &Occasion<'_>) -> bool {
+        let Occasion { event, registry, customer, now_ms, .. } = *occasion;
+        let on = self.by_event.get(event.happening.name()).into_iter().flatten();
+        on.map(|at| &self.rules[*at]).any(|rule| {
+            event.time_ms.saturating_add(rule.valid_for_ms) >= now_ms
+                && registry.policies(customer, rule.product, event.time_ms).any(|policy| {
+                    let (insurer, purpose) = (&policy.insurer, rule.purpose);
+                    registry.may_tell(customer, insurer, purpose, event.time_ms, now_ms)
+                })
+        })
+    }
+
     #[must_use]
     pub fn rule(&self, id: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.id == id)

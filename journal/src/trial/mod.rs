@@ -171,6 +171,8 @@ impl Trial {
             seed: RegistryFile::parse(REGISTRY).unwrap(),
             world: borrow_world(),
             weather: "synthetic 1".to_owned(),
+            weather_wait_ms: 5_000,
+            weather_keep_ms: 7 * 86_400_000,
             rules: RuleSet::shipped().unwrap(),
             clock: Clock::scaled(self.now_ms, 0.0),
             horizon_ms: self.horizon_ms,

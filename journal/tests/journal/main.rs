@@ -6,3 +6,4 @@ mod delivery_order;
 mod restart;
 mod support;
 mod triggers;
+mod weather;

@@ -47,6 +47,8 @@ pub(crate) fn options(dir: &Path, clock: Clock, log_readings: u64) -> Options {
         seed: RegistryFile::parse(REGISTRY).unwrap(),
         world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
         weather: "synthetic 1".to_owned(),
+        weather_wait_ms: 5_000,
+        weather_keep_ms: 7 * 86_400_000,
         rules: RuleSet::shipped().unwrap(),
         clock,
         horizon_ms: 72 * 3_600_000,
@@ -59,8 +61,11 @@ pub(crate) fn options(dir: &Path, clock: Clock, log_readings: u64) -> Options {
 
 impl Bench {
     pub(crate) fn start(dir: &Path, clock: Clock, log_readings: u64) -> Self {
-        let Started { journal, arrivals } =
-            Journal::start(options(dir, clock, log_readings)).unwrap();
+        Self::open(options(dir, clock, log_readings))
+    }
+
+    pub(crate) fn open(options: Options) -> Self {
+        let Started { journal, arrivals } = Journal::start(options).unwrap();
         Self { journal, arrivals: Some(arrivals) }
     }
 

@@ -1,0 +1,114 @@
+//! Events whose weather is not there yet: they wait, are told when it comes, and in any case when
+//! they have waited long enough.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use enrich::World;
+use ingest::Fix;
+use rusqlite::{Connection, OptionalExtension, Result};
+
+/// Most events that wait. When a feed is away and there are more, the rest is told at once, without
+/// weather: each is looked at again with every answer of a feed.
+pub(crate) const MOST: usize = 1_000;
+
+/// What an event waits for, and until when.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) device: u32,
+    pub(crate) fix: Fix,
+    pub(crate) time_ms: i64,
+    pub(crate) due_ms: i64,
+}
+
+/// All that waits, by event.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    by_event: BTreeMap<i64, Wanted>,
+    by_due: BTreeSet<(i64, i64)>,
+}
+
+impl Waiting {
+    pub(crate) fn set(&mut self, event: i64, wanted: Option<Wanted>) {
+        let before = match wanted {
+            Some(wanted) => self.by_event.insert(event, wanted),
+            None => self.by_event.remove(&event),
+        };
+        if let Some(before) = before {
+            self.by_due.remove(&(before.due_ms, event));
+        }
+        if let Some(wanted) = wanted {
+            self.by_due.insert((wanted.due_ms, event));
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_event.len()
+    }
+
+    pub(crate) fn next_ms(&self) -> Option<i64> {
+        self.by_due.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = &Wanted> {
+        self.by_event.values()
+    }
+
+    /// The events that have waited long enough and, where `look` says to look, those whose weather
+    /// has come.
+    pub(crate) fn ready(&self, now_ms: i64, world: &World, look: bool) -> Vec<(i64, u32)> {
+        let is_ready = |wanted: &Wanted| {
+            let come = || world.weather.as_of(&wanted.fix, wanted.time_ms, now_ms).is_some();
+            wanted.due_ms <= now_ms || look && come()
+        };
+        if !look && self.next_ms().is_none_or(|due_ms| due_ms > now_ms) {
+            return Vec::new();
+        }
+        let ready = self.by_event.iter().filter(|(_, wanted)| is_ready(wanted));
+        ready.map(|(event, wanted)| (*event, wanted.device)).collect()
+    }
+}
+
+/// Until when an event waits already.
+pub(crate) fn due_of(connection: &Connection, event: i64) -> Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT due_ms FROM waiting WHERE event = ?1")?
+        .query_row([event], |row| row.get(0))
+        .optional()
+}
+
+pub(crate) fn keep(connection: &Connection, event: i64, wanted: &Wanted) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO waiting (event, device, lat_e7, lon_e7, time_ms, due_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
+            event,
+            wanted.device,
+            wanted.fix.lat_e7,
+            wanted.fix.lon_e7,
+            wanted.time_ms,
+            wanted.due_ms,
+        ))?;
+    Ok(())
+}
+
+/// Returns whether it waited.
+pub(crate) fn end(connection: &Connection, event: i64) -> Result<bool> {
+    let ended =
+        connection.prepare_cached("DELETE FROM waiting WHERE event = ?1")?.execute([event])?;
+    Ok(ended > 0)
+}
+
+pub(crate) fn load(connection: &Connection) -> Result<Waiting> {
+    let mut waiting = Waiting::default();
+    let mut select =
+        connection.prepare("SELECT event, device, lat_e7, lon_e7, time_ms, due_ms FROM waiting")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let fix = Fix { lat_e7: row.get(2)?, lon_e7: row.get(3)?, accuracy_m: None };
+        let wanted = Wanted { device: row.get(1)?, fix, time_ms: row.get(4)?, due_ms: row.get(5)? };
+        waiting.set(row.get(0)?, Some(wanted));
+    }
+    Ok(waiting)
+}

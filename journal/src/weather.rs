@@ -1,0 +1,194 @@
+//! Weather rows as they came from the feeds: in the file, and read back from it at a start.
+
+use std::sync::Arc;
+
+use enrich::World;
+use enrich::weather::{Cell, Feed, Hour, Series, Values};
+use rusqlite::{Connection, OptionalExtension, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::WeatherDone;
+use crate::chunk::Damaged;
+use crate::seal::damaged;
+use crate::writer::Writer;
+
+/// Most rows that one sweep deletes; when there are more, the next batch goes on.
+const SWEPT: i64 = 1_000;
+
+/// What asking a feed brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeatherAnswer {
+    pub feed: Arc<str>,
+    pub series: Vec<Series>,
+    /// What the feed has to remember over a restart: what it asked, and when it may ask again. To
+    /// the journal it means nothing.
+    pub ledger: Vec<u8>,
+}
+
+/// A series without the names of its fields: 25 bytes an hour.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    cell: Cell,
+    lat: f64,
+    lon: f64,
+    elevation_m: Option<f64>,
+    issued_ms: i64,
+    hours: Vec<StoredHour>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredHour {
+    valid_ms: i64,
+    observed: bool,
+    steps: [i16; Values::NUMBERS],
+    code: Option<u8>,
+    present: Option<Arc<str>>,
+}
+
+fn encode(series: &Series) -> Vec<u8> {
+    let hour = |hour: &Hour| StoredHour {
+        valid_ms: hour.valid_ms,
+        observed: hour.observed,
+        steps: hour.values.steps(),
+        code: hour.values.code,
+        present: hour.values.present.clone(),
+    };
+    let stored = Stored {
+        cell: series.cell,
+        lat: series.lat,
+        lon: series.lon,
+        elevation_m: series.elevation_m,
+        issued_ms: series.issued_ms,
+        hours: series.hours.iter().map(hour).collect(),
+    };
+    // Writing into memory cannot fail.
+    postcard::to_allocvec(&stored).unwrap_or_default()
+}
+
+fn decode(source: &Arc<str>, bytes: &[u8]) -> Result<Series> {
+    let stored: Stored = postcard::from_bytes(bytes).map_err(|_| damaged(Damaged))?;
+    let hour = |hour: StoredHour| Hour {
+        valid_ms: hour.valid_ms,
+        observed: hour.observed,
+        values: Values::of_steps(&hour.steps, hour.code, hour.present),
+    };
+    Ok(Series {
+        cell: stored.cell,
+        source: source.clone(),
+        lat: stored.lat,
+        lon: stored.lon,
+        elevation_m: stored.elevation_m,
+        issued_ms: stored.issued_ms,
+        hours: stored.hours.into_iter().map(hour).collect(),
+    })
+}
+
+/// Writes what is news to `world`. Returns these series, and the number of the last row.
+pub(crate) fn store(
+    connection: &Connection,
+    world: &World,
+    answer: &WeatherAnswer,
+    now_ms: i64,
+) -> Result<(Vec<Series>, Option<i64>)> {
+    let Feed::Rows(rows) = &world.weather else {
+        return Ok((Vec::new(), None));
+    };
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO weather (source, known_ms, last_valid_ms, body) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    let news: Vec<&Series> = answer.series.iter().filter(|series| rows.is_news(series)).collect();
+    for series in &news {
+        let last_valid_ms = series.hours.iter().map(|hour| hour.valid_ms).max();
+        insert.execute((&*series.source, now_ms, last_valid_ms, encode(series)))?;
+    }
+    let last = (!news.is_empty()).then(|| connection.last_insert_rowid());
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO weather_feed (feed, ledger) VALUES (?1, ?2)")?
+        .execute((&*answer.feed, &answer.ledger))?;
+    Ok((news.into_iter().cloned().collect(), last))
+}
+
+/// Fills `world` with the rows that are kept. Returns the number of the last.
+pub(crate) fn load(connection: &Connection, world: &mut World) -> Result<i64> {
+    let Feed::Rows(rows) = &mut world.weather else {
+        return Ok(0);
+    };
+    let mut last = 0;
+    let mut select =
+        connection.prepare("SELECT number, source, known_ms, body FROM weather ORDER BY number")?;
+    let mut stored = select.query([])?;
+    while let Some(row) = stored.next()? {
+        last = row.get(0)?;
+        let source: Arc<str> = row.get::<_, String>(1)?.into();
+        rows.learn(&decode(&source, row.get_ref(3)?.as_blob()?)?, row.get(2)?);
+    }
+    Ok(last)
+}
+
+/// Deletes a part of the rows whose last hour began before `before_ms`. Returns whether that was
+/// all of them.
+pub(crate) fn sweep(connection: &Connection, before_ms: i64) -> Result<bool> {
+    let swept = connection
+        .prepare_cached(
+            "DELETE FROM weather WHERE number IN (
+                 SELECT number FROM weather WHERE last_valid_ms < ?1 LIMIT ?2)",
+        )?
+        .execute((before_ms, SWEPT))?;
+    Ok((swept as i64) < SWEPT)
+}
+
+/// What a feed had to remember.
+pub(crate) fn ledger(connection: &Connection, feed: &str) -> Result<Option<Vec<u8>>> {
+    connection
+        .prepare("SELECT ledger FROM weather_feed WHERE feed = ?1")?
+        .query_row([feed], |row| row.get(0))
+        .optional()
+}
+
+impl Writer {
+    /// Names what a batch sees of the weather: the feed and, by the number of the last, its rows.
+    pub(crate) fn weather_used(&self) -> String {
+        match &self.core.world.weather {
+            Feed::Rows(_) => format!("{}; rows to {}", self.core.weather, self.last_weather),
+            Feed::Synthetic(_) | Feed::None => self.core.weather.clone(),
+        }
+    }
+
+    /// Takes in what a committed batch did about the weather.
+    pub(crate) fn apply_weather(&mut self, done: WeatherDone) {
+        self.answers.clear();
+        self.last_weather = done.last;
+        self.look_again = false;
+        if let Feed::Rows(rows) = &mut self.core.world.weather {
+            let learnt: usize =
+                done.learnt.iter().map(|series| rows.learn(series, done.known_ms)).sum();
+            if let Some(before_ms) = done.forget_before_ms {
+                rows.forget(before_ms);
+            }
+            self.look_again = learnt > 0;
+        }
+        let changes = !done.waiting.is_empty();
+        done.waiting.into_iter().for_each(|(event, wanted)| self.waiting.set(event, wanted));
+        self.look_again &= self.waiting.len() > 0;
+        if changes {
+            self.show_wanted();
+        }
+    }
+
+    /// Whether weather came, or an event has waited for it long enough.
+    pub(crate) fn has_weather_work(&self) -> bool {
+        let due = self.waiting.next_ms().is_some_and(|due_ms| due_ms <= self.clock.now_ms());
+        due || !self.answers.is_empty() || self.look_again
+    }
+
+    /// Tells the feeds what events wait for.
+    pub(crate) fn show_wanted(&self) {
+        let mut wanted: Vec<_> = self
+            .waiting
+            .wanted()
+            .map(|wanted| (Cell::of(wanted.fix.lat(), wanted.fix.lon()), wanted.time_ms))
+            .collect();
+        wanted.sort_unstable();
+        self.live.want_weather(wanted);
+    }
+}
