@@ -272,7 +272,7 @@ impl Writer {
         let waiting = waiting::load(connection)?;
         let windows = load_windows(connection)?;
         show_fleet(connection, &live, &core.registry)?;
-        Ok(Self {
+        let writer = Self {
             store,
             core,
             live,
@@ -297,7 +297,9 @@ impl Writer {
             put_away: Vec::new(),
             cursors_since: None,
             swept_ms: 0,
-        })
+        };
+        writer.show_wanted();
+        Ok(writer)
     }
 
     /// Runs until nobody can send arrivals any more and all that were sent are dealt with.
@@ -313,7 +315,6 @@ impl Writer {
             }
         };
         let mut arrivals = Vec::with_capacity(self.max_batch);
-        self.show_wanted();
         loop {
             let wake = self.next_wake();
             let open = runtime.block_on(async {
