@@ -146,10 +146,12 @@ class Datanaut:
         config = self.config
         if self.mosquitto:
             config += f'\n[mqtt]\nembedded = false\n[[collector]]\nurl = "{self.mosquitto.broker}"\n'
+        port = [] if self.mosquitto else ["--port", self.mqtt]
+        if not config:
+            return port
         file = self.folder / "datanaut.toml"
         file.write_text(config)
-        port = [] if self.mosquitto else ["--port", self.mqtt]
-        return [*(["--config", file] if config else []), *port]
+        return ["--config", file, *port]
 
     def launch(self):
         self.process = Process(self.command(), cwd=self.folder)

@@ -36,6 +36,7 @@ def set_right(server):
 
 
 def quarantine(server, *arguments):
+    server.settle()
     return datanaut("quarantine", *arguments, "--server", f"http://127.0.0.1:{server.http}")
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from datanaut import ROOT, Datanaut, datanaut, wait_for
+from datanaut import ROOT, datanaut, wait_for
 from journeys import drive
 from peers import Client
 
@@ -26,13 +26,11 @@ def write(file, text):
     fresh.rename(file)
 
 
-def test_rules_change_while_serving_and_a_wrong_one_changes_nothing(tmp_path):
+def test_rules_change_while_serving_and_a_wrong_one_changes_nothing(tmp_path, serving):
     rules = tmp_path / "rules"
     rules.mkdir()
-    config = tmp_path / "datanaut.toml"
-    config.write_text('[rules]\ndir = "rules"\n')
     said = lambda: [told["data"] for told in server.triggers()]
-    with Datanaut(tmp_path, "--config", config) as server, Client(server) as car:
+    with serving(tmp_path, config='[rules]\ndir = "rules"\n') as server, Client(server) as car:
         drive(car, "car-01")
         wait_for("the rule that ships", lambda: len(said()) == 1)
 
