@@ -249,9 +249,11 @@ impl Keeper {
             let (journal, subscribed) = (self.journal.clone(), broker.subscribed());
             tokio::spawn(send_again(journal, self.clock.now_ms(), subscribed, resend))
         });
-        let options = open.destination.clone();
-        let task = tokio::spawn(deliver::run(options, self.journal.clone(), resent, stopped));
-        Sender { stop, task, again }
+        let (options, journal) = (open.destination.clone(), self.journal.clone());
+        let requests = deliver::requests::run(options.clone(), journal.clone(), stopped.clone());
+        let requests = tokio::spawn(requests);
+        let task = tokio::spawn(deliver::run(options, journal, resent, stopped));
+        Sender { stop, task, requests, again }
     }
 }
 
@@ -263,6 +265,7 @@ enum Went {
 struct Sender {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    requests: JoinHandle<()>,
     again: Option<JoinHandle<()>>,
 }
 
@@ -271,6 +274,8 @@ impl Sender {
         if let Some(again) = self.again {
             again.abort();
         }
+        // Whoever still waits for an answer asks the next one.
+        self.requests.abort();
         self.stop.send_replace(true);
         if tokio::time::timeout(LAST_ACKNOWLEDGEMENTS, &mut self.task).await.is_err() {
             // They go out again, under the same ids, after the next start.

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::problem::Problem;
-use crate::{Site, api, health, metrics, page, status, stream};
+use crate::{Site, api, health, metrics, page, status, stream, who};
 
 /// Everything comes from here: no third party learns that somebody looked, and text from a device
 /// cannot become a program.
@@ -49,6 +49,7 @@ pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
         .route("/v1/stream", get(stream::stream))
         .fallback(elsewhere)
         .method_not_allowed_fallback(not_so)
+        .layer(middleware::from_fn_with_state(Arc::clone(&site), who::admit))
         .with_state(site)
         .layer(middleware::map_response(dress));
     if addr.ip().is_loopback() {

@@ -1,7 +1,7 @@
 //! What people and programs look at: the HTTP API, the live stream and the web page.
 //!
 //! It only reads, but for the quarantine, which somebody has to clear. Whatever asks goes [`serve`] → `door` (who may ask, and the headers every answer
-//! gets) → one of: `health` (is it up, may it be used), `metrics` (for Prometheus), `api` (JSON
+//! gets) → `who` (whose token it is) → one of: `health` (is it up, may it be used), `metrics` (for Prometheus), `api` (JSON
 //! under `/v1`), `stream` (the same, pushed), `page` (what a person sees). `pace` measures rates,
 //! `basemap` draws the map's ground, `wire` writes readings as devices do. docs/http.md has the
 //! shapes.
@@ -17,6 +17,7 @@ mod problem;
 mod reads;
 mod status;
 mod stream;
+mod who;
 mod wire;
 
 use std::future::Future;
@@ -32,6 +33,7 @@ use tokio::sync::{Mutex, watch};
 
 pub use health::BrokerState;
 
+use api::triggers::Waiting;
 use basemap::Basemap;
 use reads::Reads;
 use stream::Feed;
@@ -77,6 +79,8 @@ pub(crate) struct Site {
     pub(crate) basemap: Basemap,
     /// Held by whoever works on the quarantine: one page of it is in memory at a time.
     pub(crate) clinic: Mutex<()>,
+    /// Those who wait for triggers.
+    pub(crate) waiting: Waiting,
 }
 
 /// Answers requests until `shutdown`; then ends the live streams, lets answers under way finish
@@ -87,15 +91,16 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let addr = listener.local_addr().map_err(ServeError::Listen)?;
+    let (ending, mut ended) = watch::channel(false);
     let site = Arc::new(Site {
         reads: Reads::new(app.reader.clone()),
         feed: Feed::new(&app),
         basemap: Basemap::default(),
         clinic: Mutex::default(),
+        waiting: Waiting::new(ended.clone()),
         app,
     });
     let news = tokio::spawn(stream::run(Arc::clone(&site)));
-    let (ending, mut ended) = watch::channel(false);
     let stop = {
         let site = Arc::clone(&site);
         async move {

@@ -80,7 +80,7 @@ pub async fn run(
 }
 
 /// Also when nobody is left to say it.
-async fn told_to_stop(shutdown: &mut watch::Receiver<bool>) {
+pub(crate) async fn told_to_stop(shutdown: &mut watch::Receiver<bool>) {
     if shutdown.wait_for(|stop| *stop).await.is_err() {
         tracing::debug!("stopping: nobody is left to say so");
     }
@@ -338,7 +338,7 @@ fn properties(row: &TriggerRow) -> PublishProperties {
 }
 
 /// Queries run where they may block.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     reader: &Reader,
     query: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {

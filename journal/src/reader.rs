@@ -112,6 +112,19 @@ impl Reader {
         )
     }
 
+    /// The highest sequence number given to an insurer for a product; 0 before the first.
+    pub fn newest_sequence(&self, insurer: &str, product: &str) -> Result<i64, ReadError> {
+        let last = self
+            .open()?
+            .query_row(
+                "SELECT last FROM sequence WHERE insurer = ?1 AND product = ?2",
+                [insurer, product],
+                |row| row.get(0),
+            )
+            .optional()?;
+        Ok(last.unwrap_or(0))
+    }
+
     fn triggers(
         &self,
         condition: &str,

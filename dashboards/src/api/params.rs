@@ -1,5 +1,7 @@
 //! What is asked for behind the `?`: checked, and wrong in words.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use jiff::Timestamp;
@@ -36,6 +38,18 @@ pub(crate) fn limit(asked: Option<usize>, usual: usize, most: usize) -> Result<u
     }
 }
 
+/// A time to wait: seconds, with or without their `s`; nothing unless asked for.
+pub(crate) fn seconds(name: &str, text: Option<&str>, most: Duration) -> Result<Duration, Problem> {
+    let Some(text) = text else { return Ok(Duration::ZERO) };
+    let seconds = text.strip_suffix('s').unwrap_or(text).parse().map(Duration::from_secs);
+    seconds.ok().filter(|seconds| *seconds <= most).ok_or_else(|| {
+        Problem::bad_request(
+            format!("{name} is \"{text}\""),
+            format!("write seconds, as in 30s; {} at most", most.as_secs()),
+        )
+    })
+}
+
 /// A moment: RFC 3339, or milliseconds since 1970.
 pub(crate) fn moment_ms(name: &str, text: &str) -> Result<i64, Problem> {
     if let Ok(ms) = text.parse::<i64>()
@@ -55,7 +69,20 @@ pub(crate) fn moment_ms(name: &str, text: &str) -> Result<i64, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{limit, moment_ms};
+    use std::time::Duration;
+
+    use super::{limit, moment_ms, seconds};
+
+    #[test]
+    fn a_wait_is_given_in_seconds_and_has_an_end() {
+        let most = Duration::from_secs(55);
+        for (text, expected) in [(None, 0), (Some("30s"), 30), (Some("55"), 55), (Some("0"), 0)] {
+            assert_eq!(seconds("wait", text, most).unwrap(), Duration::from_secs(expected));
+        }
+        for text in ["56s", "-1", "1m", "", "s"] {
+            assert!(seconds("wait", Some(text), most).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_moment_is_read_in_both_forms_also_with_the_plus_of_an_unescaped_offset() {

@@ -156,6 +156,52 @@ async fn a_crossing_is_an_event_of_the_device_and_a_trigger_for_its_insurer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_trigger_gets_it_when_it_comes() {
+    let site = Site::start("127.0.0.1:0").await;
+    let path = "/v1/triggers?insurer=alpina&product=travel";
+    assert_eq!(get(site.addr, path).await.json()["newest"], 0);
+    let waiting =
+        tokio::spawn(get(site.addr, "/v1/triggers?insurer=alpina&product=travel&wait=8s"));
+    drive_into_germany(&site, "car-01").await;
+    let answer = waiting.await.unwrap().json();
+    assert_eq!((&answer["more"], &answer["newest"]), (&json!(false), &json!(1)));
+    assert_eq!(answer["triggers"][0]["message"]["sequence"], "00000000000000000001");
+    // Nothing more comes: the answer is empty, and says up to where it is known.
+    let nothing = get(site.addr, &format!("{path}&after=1&wait=1")).await.json();
+    assert_eq!((&nothing["triggers"], &nothing["newest"]), (&json!([]), &json!(1)));
+    get(site.addr, &format!("{path}&wait=1h")).await.refusal(400);
+    get(site.addr, "/v1/triggers?wait=5").await.refusal(400);
+    // The shutdown does not wait for who waits.
+    let waiting = tokio::spawn(get(site.addr, "/v1/triggers?insurer=boreal&product=travel&wait=9"));
+    // Others' triggers are not what it waits for.
+    drive_into_germany(&site, "car-02").await;
+    site.stop().await;
+    waiting.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insurers_token_opens_its_own_triggers_and_nothing_else() {
+    let site = Site::start("127.0.0.1:0").await;
+    drive_into_germany(&site, "car-01").await;
+    let token = "Authorization: Bearer alpina-token";
+    let with = async |path: &str, header: &str| ask(site.addr, "GET", path, &[header]).await;
+    let own = with("/v1/triggers?product=travel", token).await.json();
+    assert_eq!(own["triggers"].as_array().unwrap().len(), 1);
+    assert_eq!(with("/v1/triggers?insurer=alpina&product=travel", token).await.status, 200);
+    let others = with("/v1/triggers?insurer=boreal&product=travel", token).await;
+    assert_eq!(others.refusal(403), "the token is another insurer's");
+    // The newest of all are everybody's.
+    with("/v1/triggers", token).await.refusal(400);
+    for path in ["/v1/fleet", "/v1/quarantine", "/v1/stream", "/", "/v1/devices/car-01/events"] {
+        with(path, token).await.refusal(403);
+    }
+    let wrong = with("/v1/triggers?product=travel", "Authorization: Bearer guess").await;
+    assert_eq!(wrong.header("www-authenticate"), Some("Bearer"));
+    wrong.refusal(401);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_quarantine_shows_what_was_sent_and_what_to_do() {
     let site = Site::start("127.0.0.1:0").await;
     site.publish("telemetry/car/car-01", r#"{"speed_mps":1}"#).await;

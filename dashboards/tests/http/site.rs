@@ -22,6 +22,7 @@ const REGISTRY: &str = r#"
     [[insurer]]
     id = "alpina"
     name = "Alpina <Travel>"
+    token = "alpina-token"
     [[insurer]]
     id = "boreal"
     name = "Boreal"

@@ -177,7 +177,20 @@ impl Peer {
         }
     }
 
-    /// Nothing but Datanaut's own triggers and errors is ever routed, so what anonymous
+    /// Whether a message is a question to Datanaut, which is routed to it: an insurer asks in its
+    /// own name.
+    pub(super) fn may_ask(&self, topic: &str) -> bool {
+        let mut levels = topic.split('/');
+        let asked = (levels.next(), levels.next(), levels.next(), levels.next());
+        let (Some("requests"), Some(insurer), Some("triggers"), None) = asked else { return false };
+        match self {
+            Self::Anonymous => true,
+            Self::Insurer(id) => insurer == &**id,
+            Self::Internal | Self::Device(_) => false,
+        }
+    }
+
+    /// Nothing but questions and Datanaut's own messages is ever routed, so what anonymous
     /// subscribers on loopback see through `#` is these too; whoever has an id sees only what
     /// lies below it.
     pub(super) fn may_subscribe(&self, filter: &str) -> bool {
@@ -186,8 +199,12 @@ impl Peer {
         let (first, second, third) = (levels.next(), levels.next(), levels.next());
         match self {
             Self::Internal => true,
-            Self::Anonymous => matches!(first, Some("triggers" | "errors" | "$SYS" | "#" | "+")),
-            Self::Insurer(id) => first == Some("triggers") && second == Some(id),
+            Self::Anonymous => {
+                matches!(first, Some("triggers" | "replies" | "errors" | "$SYS" | "#" | "+"))
+            }
+            Self::Insurer(id) => {
+                matches!(first, Some("triggers" | "replies")) && second == Some(id)
+            }
             Self::Device(id) => first == Some("errors") && second == Some(id) && third.is_none(),
         }
     }
@@ -297,6 +314,11 @@ mod tests {
             ("errors/+", true, false, false),
             ("errors/car-12", true, false, false),
             ("errors/acme", true, false, false),
+            ("replies/acme/#", true, true, false),
+            ("replies/acme/desk/1", true, true, false),
+            ("replies/other/#", true, false, false),
+            ("replies/#", true, false, false),
+            ("requests/acme/triggers", false, false, false),
             ("telemetry/#", false, false, false),
             ("owntracks/#", false, false, false),
             ("$SYS/#", true, false, false),
@@ -305,6 +327,22 @@ mod tests {
             assert_eq!(insurer.may_subscribe(filter), acme, "insurer {filter}");
             assert_eq!(device.may_subscribe(filter), car_1, "device {filter}");
             assert!(Peer::Internal.may_subscribe(filter));
+        }
+    }
+
+    #[test]
+    fn insurers_ask_in_their_own_name() {
+        let (acme, car) = (Peer::Insurer("acme".into()), Peer::Device("car-1".into()));
+        assert!(acme.may_ask("requests/acme/triggers"));
+        assert!(Peer::Anonymous.may_ask("requests/acme/triggers"));
+        assert!(!car.may_ask("requests/car-1/triggers"));
+        for topic in [
+            "requests/other/triggers",
+            "requests/acme",
+            "requests/acme/triggers/x",
+            "triggers/acme/x/y",
+        ] {
+            assert!(!acme.may_ask(topic), "{topic}");
         }
     }
 }

@@ -28,8 +28,8 @@ use crate::{Arrival, Clock, Reason, Rejected, Sender};
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Takes every publish into the pipeline and lets nothing but Datanaut's own messages be routed
-/// or retained: without consent nothing is kept, not even in the broker.
+/// Takes every publish into the pipeline and lets nothing but Datanaut's own messages, and
+/// questions to it, be routed or retained: without consent nothing is kept, not even in the broker.
 pub(super) struct Desk {
     /// [`EMBEDDED`](crate::source::EMBEDDED)
     pub(super) name: Arc<str>,
@@ -122,7 +122,7 @@ fn not_own(topic: &str, why: &str, payload: &Bytes) -> Rejected {
 
 /// Topics that only Datanaut's own sender publishes on.
 fn is_ours(topic: &str) -> bool {
-    matches!(topic.split('/').next(), Some("triggers" | "errors"))
+    matches!(topic.split('/').next(), Some("triggers" | "replies" | "errors"))
 }
 
 impl BrokerEventHandler for Desk {
@@ -142,6 +142,10 @@ impl BrokerEventHandler for Desk {
         Box::pin(async move {
             let peer = Peer::from_user_id(event.user_id.as_deref());
             if peer == Some(Peer::Internal) {
+                return PublishAction::Continue;
+            }
+            // What is retained would be answered again at every start.
+            if !event.retain && peer.as_ref().is_some_and(|peer| peer.may_ask(&event.topic)) {
                 return PublishAction::Continue;
             }
             if self.take_in(peer, event.topic, event.payload).await {

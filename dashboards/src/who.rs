@@ -1,0 +1,133 @@
+//! Who asks: an insurer by its token, or whoever may use this address at all.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderMap};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use enrich::registry::Registry;
+use enrich::trigger::sha256_hex;
+
+use crate::Site;
+use crate::problem::Problem;
+
+/// Who a request comes from; every request under [`admit`] carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The address is all there is to prove it.
+    Operator,
+    /// Sees what is its own, at the addresses made for insurers.
+    Insurer(Arc<str>),
+}
+
+/// The addresses that answer insurers.
+const FOR_INSURERS: [&str; 2] = ["/v1/triggers", "/v1/subjects"];
+
+/// Finds out who asks, and turns away who shows a token that is nobody's or asks for what is not
+/// an insurer's business.
+pub(crate) async fn admit(
+    State(site): State<Arc<Site>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let who = match bearer(request.headers()) {
+        None => Who::Operator,
+        Some(token) => match insurer_with(&site.app.registry, token) {
+            Some(id) => Who::Insurer(id),
+            None => return unknown().into_response(),
+        },
+    };
+    if matches!(who, Who::Insurer(_)) && !FOR_INSURERS.contains(&request.uri().path()) {
+        let refused = Problem::new(
+            StatusCode::FORBIDDEN,
+            "an insurer's token does not open this address",
+            format!("ask at {}", FOR_INSURERS.join(" or ")),
+        );
+        return refused.into_response();
+    }
+    request.extensions_mut().insert(who);
+    next.run(request).await
+}
+
+/// A proxy in front may have its own kind of login in the same header.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+fn insurer_with(registry: &Registry, token: &[u8]) -> Option<Arc<str>> {
+    let presented = sha256_hex(token);
+    // Every one is compared to its end, so that the time it takes says nothing about any.
+    registry.insurers().fold(None, |found, insurer| {
+        let known = insurer.token_sha256.as_deref().unwrap_or_default();
+        if same(known, &presented) { Some(insurer.id.clone()) } else { found }
+    })
+}
+
+fn same(known: &str, presented: &str) -> bool {
+    let pairs = known.bytes().zip(presented.bytes());
+    let differ = pairs.fold(0, |differ, (a, b)| differ | (a.to_ascii_lowercase() ^ b));
+    known.len() == presented.len() && differ == 0
+}
+
+fn unknown() -> Response {
+    let refused = Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "this token is nobody's",
+        "send \"Authorization: Bearer TOKEN\" with the insurer's token, or no token on the machine itself",
+    );
+    ([(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))], refused).into_response()
+}
+
+impl Who {
+    /// The insurer whose data is asked for, or why it may not be seen.
+    pub(crate) fn asks_for(&self, insurer: Option<String>) -> Result<Option<String>, Problem> {
+        match (self, insurer) {
+            (Self::Operator, insurer) => Ok(insurer),
+            (Self::Insurer(own), None) => Ok(Some(own.to_string())),
+            (Self::Insurer(own), Some(asked)) if asked == **own => Ok(Some(asked)),
+            (Self::Insurer(own), Some(_)) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "the token is another insurer's",
+                format!("ask for {own}, or leave insurer out"),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_from_its_header_only() {
+        let check = |value: &'static str| {
+            let headers =
+                HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            bearer(&headers).map(<[u8]>::to_vec)
+        };
+        assert_eq!(check("Bearer abc"), Some(b"abc".to_vec()));
+        assert_eq!(check("bearer  abc "), Some(b"abc".to_vec()));
+        assert_eq!(check("Basic YTpi"), None);
+        assert_eq!(check("Bear"), None);
+    }
+
+    #[test]
+    fn hashes_are_the_same_in_either_case_and_nothing_else_is() {
+        let hash = sha256_hex(b"token");
+        assert!(same(&hash, &hash) && same(&hash.to_uppercase(), &hash));
+        assert!(!same("", &hash) && !same(&hash[..63], &hash) && !same(&sha256_hex(b"t"), &hash));
+    }
+
+    #[test]
+    fn an_insurer_asks_for_its_own_only() {
+        let alpina = Who::Insurer("alpina".into());
+        assert_eq!(alpina.asks_for(None).unwrap().as_deref(), Some("alpina"));
+        assert_eq!(alpina.asks_for(Some("alpina".into())).unwrap().as_deref(), Some("alpina"));
+        assert!(alpina.asks_for(Some("boreal".into())).is_err());
+        assert_eq!(Who::Operator.asks_for(None).unwrap(), None);
+    }
+}
