@@ -177,6 +177,7 @@ def test_the_older_version_has_its_answer_on_a_topic_of_its_own(server):
         assert sequences(insurer.events()[0]["triggers"]) == [1]
 
 
+@pytest.mark.shape("embedded")
 def test_nobody_asks_or_listens_in_anothers_name(server):
     with Client(server) as car:
         drive(car, "car-01")
