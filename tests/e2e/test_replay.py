@@ -72,6 +72,11 @@ def cross(server, triggers):
     assert released() == triggers
 
 
+def told(server, count):
+    """Waits for so many triggers: a broker between acknowledges before they are there."""
+    wait_for(f"{count} triggers", lambda: len(server.triggers()) == count)
+
+
 def sequences(events):
     return [int(event["sequence"]) for event in events]
 
@@ -108,14 +113,14 @@ class Asking:
         return json.loads(message.payload)
 
     def everything_after(self, after, product="travel"):
-        told = []
+        events = []
         while True:
             page = self.answer({"product": product, "after": after, "limit": 200})
-            told += page["triggers"]
+            events += page["triggers"]
             if not page["more"]:
-                assert page["newest"] == int(told[-1]["sequence"])
-                return told
-            after = int(told[-1]["sequence"])
+                assert page["newest"] == int(events[-1]["sequence"])
+                return events
+            after = int(events[-1]["sequence"])
 
 
 def test_fifty_thousand_triggers_pass_and_nothing_is_missing(crowd):
@@ -152,6 +157,7 @@ def test_fifty_thousand_triggers_pass_and_nothing_is_missing(crowd):
 def test_a_newcomer_asks_for_everything_over_mqtt(server):
     with Client(server) as car:
         drive(car, "car-01", count=4)
+    told(server, 4)
     with Client(server, user="alpina") as insurer:
         asking = Asking(insurer)
         first = asking.answer({"product": "travel", "after": 0, "limit": 3})
@@ -169,6 +175,7 @@ def test_a_newcomer_asks_for_everything_over_mqtt(server):
 def test_the_older_version_has_its_answer_on_a_topic_of_its_own(server):
     with Client(server) as car:
         drive(car, "car-01")
+    told(server, 1)
     with Client(server, user="alpina", version=4) as insurer:
         insurer.subscribe("replies/alpina/#")
         insurer.publish("requests/alpina/triggers", {"product": "travel"})
