@@ -65,19 +65,26 @@ export class Triggers {
     time.title = moment(data.happened_at);
     top.append(el('span', '', `${insurer_name} · ${plain(product)}`), time);
 
-    const { from, to } = data.place;
     const facts = el('div', 'facts');
-    const { amount, currency, per } = data.value;
     facts.append(el('span', 'offer', OFFERS[data.offer.kind] ?? plain(data.offer.kind)));
-    if (data.offer.kind === 'cover') facts.append(el('span', '', `worth ${amount.toFixed(2)} ${currency} a ${per}`));
+    if (data.value && data.offer.kind === 'cover') {
+      const { amount, currency, per } = data.value;
+      facts.append(el('span', '', `worth ${amount.toFixed(2)} ${currency} a ${per}`));
+    }
     facts.append(el('span', '', weather(data.evidence.weather)));
     if (outcome === 'expired') facts.append(el('span', 'mark', 'too late, not sent'));
     if (status === 'withdrawn') facts.append(el('span', 'mark', 'withdrawn'));
     else if (message.revision > 0) facts.append(el('span', 'mark', `revision ${message.revision}`));
 
-    item.append(top, el('h3', '', `${bare(from.name)} → ${bare(to.name)}`), el('p', 'say', data.explanation.en), facts);
+    item.append(top, el('h3', '', where(data.place)), el('p', 'say', data.explanation.en), facts);
     return item;
   }
+}
+
+/** A way from one country to another, or the country it happened in. */
+function where(place) {
+  if (place?.from) return `${bare(place.from.name)} → ${bare(place.to.name)}`;
+  return place?.name ? `in ${place.name}` : '';
 }
 
 const bare = (name) => name.replace(/^the /, '');

@@ -5,8 +5,12 @@
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use enrich::places::Atlas;
+use enrich::registry::{Registry, RegistryFile};
+use enrich::rules::{Occasion, RuleSet};
 use enrich::weather::{Cell, Feed, HOUR_MS, Hour, Reach, Rows, Series, Synthetic};
-use enrich::{DeviceState, EnrichedReading, World};
+use enrich::{
+    BorderCrossed, Cause, Country, DeviceState, EnrichedReading, Event, Happening, World,
+};
 use ingest::Reading;
 
 fn main() {
@@ -114,4 +118,96 @@ fn rows() -> Rows {
         }
     }
     rows
+}
+
+/// Somebody who crossed a border, asked by sets of rules: ten, and a thousand of which a hundred are
+/// on that event. One in ten of those on it says something.
+#[divan::bench(args = [(10, 10), (1_000, 100)])]
+fn rules_on_an_event(bencher: Bencher, (all, on_it): (usize, usize)) {
+    let (world, registry, event) = (world(), registry(), crossing());
+    let rules = rules(all, on_it);
+    bencher.bench_local(|| {
+        black_box(rules.answer(&occasion(&event, &registry, &world)).firings.len())
+    });
+}
+
+/// The same as a share of all that a reading costs, when one reading in a thousand is an event.
+#[divan::bench(args = [(10, 10), (1_000, 100)])]
+fn a_thousand_readings_and_an_event(bencher: Bencher, (all, on_it): (usize, usize)) {
+    let (world, registry, event) = (world(), registry(), crossing());
+    let (rules, drive) = (rules(all, on_it), drive(52.1, 5.0));
+    bencher.counter(drive.len()).bench_local(|| {
+        let (mut state, mut events) = (DeviceState::default(), Vec::new());
+        for payload in &drive {
+            let reading = decode(payload);
+            state.read(&EnrichedReading::join(&reading, 1, &world), &world, &mut events);
+        }
+        black_box(rules.answer(&occasion(&event, &registry, &world)).firings.len())
+    });
+}
+
+/// The shipped rule for travel many times over, each with a condition of its own.
+fn rules(all: usize, on_it: usize) -> RuleSet {
+    let texts: Vec<String> = (0..all)
+        .map(|number| {
+            let (shipped, id, place) = match number < on_it {
+                true => (include_str!("../rules/travel-offer.toml"), "travel-offer", "event.to"),
+                false => {
+                    (include_str!("../rules/winter-tyres.toml"), "winter-tyres", "event.country")
+                }
+            };
+            let when = match number % 10 {
+                0 => format!("{place} != \"NL\" && weather.temperature_c < 60"),
+                _ => format!("{place} in [\"AT\", \"CH\"] && weather.wind_mps > 20"),
+            };
+            shipped.replace(&format!("id = \"{id}\""), &format!("id = \"{id}-{number}\"")).replacen(
+                "product =",
+                &format!("when = '{when}'\nproduct ="),
+                1,
+            )
+        })
+        .collect();
+    RuleSet::of_texts(&texts).expect("rules of ours")
+}
+
+fn registry() -> Registry {
+    let text = r#"
+        [[insurer]]
+        id = "alpina"
+        name = "Alpina"
+        [[fleet]]
+        prefix = "car-"
+        kind = "car"
+        count = 1
+        insurer = "alpina"
+        products = ["travel", "winter_tyres"]
+        since = "2020-01-01T00:00:00Z"
+        home = "NL"
+        covers = ["DE"]
+        wording = "1"
+    "#;
+    let mut registry = Registry::default();
+    let entries = RegistryFile::parse(text).expect("a registry of ours");
+    entries.into_iter().for_each(|entry| registry.apply(entry));
+    registry
+}
+
+fn crossing() -> Event {
+    Event {
+        time_ms: NOW_MS,
+        known_ms: NOW_MS,
+        cause: Cause { time_ms: NOW_MS, seq: None, content: 0 },
+        happening: Happening::BorderCrossed(BorderCrossed {
+            from: Country::new("DE").expect("a code"),
+            to: Country::new("PL").expect("a code"),
+            after_ms: NOW_MS,
+            before_ms: NOW_MS,
+            lat: 51.3,
+            lon: 15.0,
+        }),
+    }
+}
+
+fn occasion<'a>(event: &'a Event, registry: &'a Registry, world: &'a World) -> Occasion<'a> {
+    Occasion { event, reading: None, customer: 0, registry, world, now_ms: NOW_MS }
 }

@@ -1,9 +1,13 @@
 //! A reading with what was known around it.
 
 use ingest::{Fix, Reading};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
+use crate::Country;
+use crate::law::{self, Duty};
 use crate::places::{Atlas, Whereabouts};
-use crate::road::{Inputs, Road};
+use crate::road::{Condition, Inputs, Road};
 use crate::weather::Feed;
 
 /// What the core looks things up in. The same world gives the same answers for ever.
@@ -19,6 +23,17 @@ impl World {
     pub fn road(&self, fix: &Fix, time_ms: i64, now_ms: i64) -> Road {
         let inputs = Inputs::as_of(&self.weather, fix, time_ms, now_ms);
         inputs.map_or(Road::UNKNOWN, |inputs| Road::assess(&inputs))
+    }
+
+    /// What winter-tyre law asks for at a place in `country`, on the day it is there.
+    #[must_use]
+    pub fn tyre_duty(&self, fix: &Fix, country: Country, time_ms: i64, road: Condition) -> Duty {
+        let here = self.atlas.details(fix);
+        let zone = here.time_zone.and_then(|zone| TimeZone::get(zone).ok());
+        let time = Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+        let date = time.to_zoned(zone.unwrap_or(TimeZone::UTC)).date();
+        let region = here.region.and_then(|region| region.iso());
+        law::duty(country, region.as_deref(), date, road)
     }
 }
 

@@ -240,7 +240,7 @@ mod tests {
             read(&mut memory, &EnrichedReading::join(&reading, 1, &WORLD), &WORLD, &mut events);
         }
         let crossed = |event: crate::Event| {
-            let Happening::BorderCrossed(crossed) = event.happening;
+            let Happening::BorderCrossed(crossed) = event.happening else { panic!() };
             assert!(crossed.after_ms <= event.time_ms && event.time_ms <= crossed.before_ms);
             crossed
         };

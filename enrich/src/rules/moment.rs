@@ -3,11 +3,10 @@
 use std::sync::OnceLock;
 
 use ingest::{Measure, Reading, Shape, Value as Measured};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use crate::fact::{Fact, Field, Type};
-use crate::law::{self, Duty};
+use crate::law::Duty;
+use crate::places::Details;
 use crate::registry::{Customer, Policy, Registry};
 use crate::road::Road;
 use crate::weather::{Joined, Values};
@@ -33,6 +32,7 @@ pub(crate) struct Around {
     country: OnceLock<Option<Country>>,
     road: OnceLock<Road>,
     duty: OnceLock<Option<Duty>>,
+    details: OnceLock<Option<Details>>,
 }
 
 /// An occasion as one policy sees it.
@@ -50,6 +50,8 @@ const WEATHER: &[Field] =
 
 const PLACE: &[Field] = &[
     ("country", Type::Text),
+    ("region", Type::Text),
+    ("town", Type::Text),
     ("road", Type::Text),
     ("road_reason", Type::Text),
     ("tyre_duty", Type::Text),
@@ -140,14 +142,16 @@ impl Around {
         })
     }
 
-    /// By the date on the customer's calendar.
-    fn duty(&self, moment: &Moment<'_>) -> Option<&Duty> {
+    fn details(&self, occasion: &Occasion<'_>) -> Option<&Details> {
+        let look_up = || Some(occasion.world.atlas.details(&occasion.event.happening.place()?));
+        self.details.get_or_init(look_up).as_ref()
+    }
+
+    fn duty(&self, occasion: &Occasion<'_>) -> Option<&Duty> {
         let look_up = || {
-            let country = self.country(moment.occasion)?;
-            let time = Timestamp::from_millisecond(moment.occasion.event.time_ms).ok()?;
-            let zone = TimeZone::get(&moment.customer.time_zone).unwrap_or(TimeZone::UTC);
-            let road = self.road(moment.occasion).condition;
-            Some(law::duty(country, None, time.to_zoned(zone).date(), road))
+            let fix = occasion.event.happening.place()?;
+            let (country, road) = (self.country(occasion)?, self.road(occasion).condition);
+            Some(occasion.world.tyre_duty(&fix, country, occasion.event.time_ms, road))
         };
         self.duty.get_or_init(look_up).as_ref()
     }
@@ -182,14 +186,24 @@ impl Moment<'_> {
     fn place(&self, name: &str) -> Option<Fact<'_>> {
         match name {
             "country" => self.around.country(self.occasion).map(Fact::Country),
+            "region" => {
+                let region = self.around.details(self.occasion)?.region.as_ref()?;
+                Some(Fact::Text(region.name.into()))
+            }
+            "town" => {
+                let town = self.around.details(self.occasion)?.town.as_ref()?;
+                Some(Fact::Text(town.name.into()))
+            }
             "road" => Some(Fact::Text(self.around.road(self.occasion).condition.name().into())),
             "road_reason" => {
                 let reason = self.around.road(self.occasion).reason;
                 Some(Fact::Words { en: reason.text("en"), nl: reason.text("nl") })
             }
-            "tyre_duty" => self.around.duty(self).map(|duty| Fact::Text(duty.demand.name().into())),
+            "tyre_duty" => {
+                self.around.duty(self.occasion).map(|duty| Fact::Text(duty.demand.name().into()))
+            }
             "least_tread_mm" => {
-                self.around.duty(self).map(|duty| Fact::Number(duty.least_tread_mm))
+                self.around.duty(self.occasion).map(|duty| Fact::Number(duty.least_tread_mm))
             }
             _ => None,
         }

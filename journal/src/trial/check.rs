@@ -14,7 +14,7 @@ use crate::{EventRow, chunk};
 type Crossed = (i64, i64, String, String, i64, i64);
 
 fn crossed(event: &enrich::Event) -> Crossed {
-    let Happening::BorderCrossed(crossing) = &event.happening;
+    let Happening::BorderCrossed(crossing) = &event.happening else { panic!("{event:?}") };
     let code = |country: enrich::Country| country.code().to_owned();
     (
         event.known_ms,
@@ -148,7 +148,7 @@ impl Trial {
                     assert_eq!(device, "car-c", "nobody was told of an event");
                     continue;
                 };
-                let Happening::BorderCrossed(crossing) = &row.event.happening;
+                let Happening::BorderCrossed(crossing) = &row.event.happening else { panic!() };
                 assert_ne!(said.status, "withdrawn");
                 let data = &said.body.data;
                 assert_eq!(data.happened_at.as_millisecond(), row.event.time_ms);

@@ -21,7 +21,7 @@ fn end(bench: &Bench) -> End {
             .into_iter()
             .filter(|row| !row.withdrawn)
             .map(|row| {
-                let Happening::BorderCrossed(crossed) = row.event.happening;
+                let Happening::BorderCrossed(crossed) = row.event.happening else { panic!() };
                 (row.event.time_ms, row.event.known_ms, crossed)
             })
             .collect(),
