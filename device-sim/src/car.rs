@@ -11,7 +11,7 @@ use crate::places::{Country, PLACES};
 use crate::reading::{Fix, Reading, TimeFormat, Value};
 use crate::roads::{Network, PlaceIndex};
 use crate::truth::Borders;
-use crate::weather::outdoor_c;
+use crate::weather::{local_hour, outdoor_c};
 
 /// Where the car drives to next when it has arrived.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ enum Plan {
     /// There and back on one way.
     Shuttle,
     /// Anywhere; it is now at, or on the way to, this place.
-    Wander { network: Arc<Network>, to: PlaceIndex },
+    Wander { network: Arc<Network>, to: PlaceIndex, everyday: bool },
 }
 
 /// Something that makes the car slower for a while.
@@ -67,12 +67,14 @@ impl Car {
     }
 
     /// A car that drives anywhere on the network, now somewhere on its way.
-    pub(crate) fn wanderer(network: Arc<Network>, rng: &mut Rng) -> Self {
+    ///
+    /// `everyday`: it parks for hours between ways, and at night; otherwise only for minutes.
+    pub(crate) fn wanderer(network: Arc<Network>, everyday: bool, rng: &mut Rng) -> Self {
         let towns: Vec<_> =
             (0..PLACES.len()).filter(|&i| PLACES[i].country != Country::Border).collect();
         let (path, to) = next_way(&network, towns[rng.usize(..towns.len())], rng);
         let along_m = path.length_m() * between(rng, 0.0, 0.9);
-        let mut car = Self::new(path, Plan::Wander { network, to }, rng);
+        let mut car = Self::new(path, Plan::Wander { network, to, everyday }, rng);
         car.motion = Motion::new(car.motion.path().clone(), along_m, 0.0);
         car
     }
@@ -157,7 +159,14 @@ impl Car {
         if self.motion.arrived() {
             let pause_s = match self.plan {
                 Plan::Shuttle => between(rng, 4.0, 12.0),
-                Plan::Wander { .. } => between(rng, 30.0, 300.0),
+                Plan::Wander { everyday: false, .. } => between(rng, 30.0, 300.0),
+                Plan::Wander { everyday: true, .. } => {
+                    let hour = local_hour(self.motion.at().0, now_ms);
+                    let until_morning_h = (between(rng, 6.0, 9.0) - hour).rem_euclid(24.0);
+                    let hours = between(rng, 0.5, 5.0);
+                    let night = !(6.0..20.0).contains(&hour);
+                    if night { until_morning_h * 3_600.0 } else { hours * 3_600.0 }
+                }
             };
             self.parked_until_ms = Some(now_ms + (pause_s * 1e3) as i64);
         }
@@ -185,7 +194,7 @@ impl Car {
     fn set_off(&mut self, rng: &mut Rng) {
         let path = match &mut self.plan {
             Plan::Shuttle => self.motion.path().reversed(),
-            Plan::Wander { network, to } => {
+            Plan::Wander { network, to, .. } => {
                 let (path, end) = next_way(network, *to, rng);
                 *to = end;
                 path
@@ -226,7 +235,7 @@ mod tests {
         let network = Arc::new(Network::new());
         for seed in 0..8 {
             let mut rng = fastrand::Rng::with_seed(seed);
-            let mut car = Car::wanderer(Arc::clone(&network), &mut rng);
+            let mut car = Car::wanderer(Arc::clone(&network), false, &mut rng);
             let mut before: Option<Reading> = None;
             let mut driven_m = 0.0;
             for second in 0..86_400 {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use fastrand::Rng;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::fleet::{Fleet, Message};
+use crate::faults::{MessageFault, Trouble, spoilt};
+use crate::fleet::{Fleet, Message, device_rng};
 use crate::options::{Login, Protocol};
-use crate::outbox::{Entry, Outbox};
+use crate::outbox::{Entry, Matter, Outbox};
 use crate::packet::{Ack, Hello, Incoming};
 use crate::publish::{Shared, Start, now_ms};
 use crate::session::{Session, SessionError};
@@ -46,13 +49,28 @@ pub(crate) struct Connection {
     /// When the timer last woke us, and when there was last room again, since the start.
     awake_us: i64,
     room_us: i64,
-    jitter: Rng,
+    /// When it was last back from being offline: what it kept went out from then on.
+    back_us: i64,
+    /// What goes wrong next, and how many seconds after the start.
+    trouble: Option<(f64, Trouble)>,
+    /// To be overtaken by the next message.
+    held: Option<Entry>,
+    /// Left behind, and the broker does not know.
+    half_open: Option<Session>,
+    rng: Rng,
+}
+
+/// How the work on a session ended.
+enum End {
+    Done,
+    Lost(SessionError),
+    Trouble(Trouble),
 }
 
 impl Connection {
     pub(crate) fn new(index: usize, fleet: Fleet, shared: Arc<Shared>) -> Self {
-        let mut jitter = Rng::with_seed(index as u64);
-        let protocol = shared.options.protocol.pick(&mut jitter);
+        let mut rng = device_rng(shared.options.seed.rotate_left(32), index);
+        let protocol = shared.options.protocol.pick(&mut rng);
         let own = if fleet.len() == 1 { fleet.ids().next().map(Arc::from) } else { None };
         Self {
             index,
@@ -66,7 +84,11 @@ impl Connection {
             done: false,
             awake_us: 0,
             room_us: 0,
-            jitter,
+            back_us: 0,
+            trouble: None,
+            held: None,
+            half_open: None,
+            rng,
         }
     }
 
@@ -96,11 +118,20 @@ impl Connection {
                 Ok(session) => {
                     self.shared.stats.connects.fetch_add(1, Relaxed);
                     self.outbox.rewind();
+                    self.room_us = self.now_us();
                     self.session = Some(session);
-                    let Err(error) = self.work().await else { return };
-                    self.session = None;
-                    self.shared.stats.lost_connections.fetch_add(1, Relaxed);
-                    error
+                    match self.work().await {
+                        End::Done => return,
+                        End::Trouble(trouble) => {
+                            self.suffer(trouble).await;
+                            continue;
+                        }
+                        End::Lost(error) => {
+                            self.session = None;
+                            self.shared.stats.lost_connections.fetch_add(1, Relaxed);
+                            error
+                        }
+                    }
                 }
                 Err(error) => {
                     self.shared.stats.failed_connects.fetch_add(1, Relaxed);
@@ -112,8 +143,26 @@ impl Connection {
             if self.shared.stats.settled() > settled_before {
                 backoff = FIRST_BACKOFF;
             }
-            sleep(backoff.mul_f64(0.5 + self.jitter.f64())).await;
+            sleep(backoff.mul_f64(0.5 + self.rng.f64())).await;
             backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        }
+    }
+
+    /// The network is gone: no goodbye, and maybe nobody tells the broker.
+    async fn suffer(&mut self, trouble: Trouble) {
+        self.shared.stats.cut_connections.fetch_add(1, Relaxed);
+        let session = self.session.take();
+        let half_open = match trouble {
+            Trouble::Cut { half_open } | Trouble::Offline { half_open, .. } => half_open,
+            Trouble::Deaf { .. } => false,
+        };
+        if half_open {
+            // One at a time: more would use up the open files.
+            self.half_open = session;
+        }
+        if let Trouble::Offline { lasts, .. } = trouble {
+            sleep(lasts).await;
+            self.back_us = self.now_us();
         }
     }
 
@@ -132,8 +181,11 @@ impl Connection {
             (Login::User { name, password }, _) => Some((name.clone(), password.clone())),
             (Login::Device { .. }, None) | (Login::Anonymous, _) => None,
         };
-        let hello =
-            Hello { client_id, login, keep_alive_s: KEEP_ALIVE_S, will: None, session_s: 0 };
+        let will = options
+            .faults
+            .wills
+            .then(|| (format!("status/{client_id}"), Bytes::from_static(br#"{"status":"lost"}"#)));
+        let hello = Hello { client_id, login, keep_alive_s: KEEP_ALIVE_S, will, session_s: 0 };
         let source = match options.sources.len() {
             0 => None,
             several => Some(options.sources[self.index % several]),
@@ -141,29 +193,56 @@ impl Connection {
         Session::open(options, self.protocol, source, &hello).await
     }
 
-    /// Makes and sends messages until all is done (`Ok`) or the session ends.
-    async fn work(&mut self) -> Result<(), SessionError> {
+    /// Makes and sends messages until all is done or the session ends.
+    async fn work(&mut self) -> End {
         let mut start = self.shared.start.subscribe();
         loop {
             self.feed();
             if self.done && self.outbox.is_empty() {
-                return Ok(());
+                return End::Done;
             }
-            let due = self.next_due();
-            let Some(session) = &mut self.session else { return Ok(()) };
-            let wake = due.map_or(session.wake(), |due| due.min(session.wake()));
+            let (due, trouble) = (self.next_due(), self.trouble_at());
+            let Some(session) = &mut self.session else { return End::Done };
+            let wake = [due, trouble].into_iter().flatten().fold(session.wake(), Ord::min);
             tokio::select! {
                 biased;
-                incoming = session.next() => {
-                    let incoming = incoming?;
-                    self.on(incoming);
-                }
+                incoming = session.next() => match incoming {
+                    Ok(incoming) => self.on(incoming),
+                    Err(error) => return End::Lost(error),
+                },
                 _ = start.changed(), if self.start.is_none() => {}
                 () = sleep_until(wake) => {
-                    session.keep_alive()?;
+                    if let Err(error) = session.keep_alive() {
+                        return End::Lost(error);
+                    }
                     self.awake_us = self.now_us();
+                    if let Some(trouble) = self.trouble_now() {
+                        return End::Trouble(trouble);
+                    }
                 }
             }
+        }
+    }
+
+    fn trouble_at(&self) -> Option<tokio::time::Instant> {
+        let (start, (at_s, _)) = (self.start?, self.trouble?);
+        Some((start.instant + Duration::from_secs_f64(at_s.min(1e9))).into())
+    }
+
+    /// Takes the trouble that is due, and draws the next. Deafness is suffered on the session.
+    fn trouble_now(&mut self) -> Option<Trouble> {
+        let (start, (at_s, trouble)) = (self.start?, self.trouble?);
+        let now_s = start.instant.elapsed().as_secs_f64();
+        if now_s < at_s {
+            return None;
+        }
+        self.trouble = self.shared.options.faults.next_trouble(now_s.max(at_s), &mut self.rng);
+        match (trouble, &mut self.session) {
+            (Trouble::Deaf { lasts }, Some(session)) => {
+                session.deaf_until = Some(tokio::time::Instant::now() + lasts);
+                None
+            }
+            _ => Some(trouble),
         }
     }
 
@@ -189,11 +268,7 @@ impl Connection {
         if was_full {
             self.room_us = self.now_us();
         }
-        if ack.refused {
-            self.shared.stats.refused.fetch_add(1, Relaxed);
-        } else {
-            self.shared.stats.acknowledged(&entry);
-        }
+        self.shared.stats.answered(&entry, ack.refused);
     }
 
     fn is_full(&self) -> bool {
@@ -212,6 +287,7 @@ impl Connection {
             return;
         }
         self.fleet.start(start.ms);
+        self.trouble = self.shared.options.faults.next_trouble(0.0, &mut self.rng);
         if let Some(end_us) = self.shared.end_us()
             && !self.fleet.is_unpaced()
         {
@@ -236,18 +312,24 @@ impl Connection {
         });
     }
 
+    /// Nothing more will become due, so nothing will overtake what was held back.
+    fn finish(&mut self) {
+        self.done = true;
+        self.outbox.extend(self.held.take());
+    }
+
     fn make(&mut self, start: Start) {
         let end_us = self.shared.end_us();
         let unpaced = self.fleet.is_unpaced();
         while !self.done && !self.is_full() {
             let now_us = start.now_us();
             let Some(due_us) = self.fleet.due_us() else {
-                self.done = true;
+                self.finish();
                 return;
             };
             let at_us = if unpaced { now_us } else { due_us };
             if end_us.is_some_and(|end_us| at_us >= end_us) {
-                self.done = true;
+                self.finish();
                 return;
             }
             if due_us > now_us {
@@ -262,28 +344,71 @@ impl Connection {
             if unpaced || end_us.is_none() {
                 self.shared.stats.offered.fetch_add(1, Relaxed);
             }
-            self.shared.stats.generated.fetch_add(1, Relaxed);
-            if !unpaced {
-                let could_us = message.due_us.max(self.room_us).max(0);
-                self.shared.stats.lagged(start.real(now_us - could_us));
-            }
-            self.shared.note(self.fleet.take_truths());
+            let could_us = message.due_us.max(self.room_us).max(0);
+            let lag = (!unpaced).then(|| start.real(now_us - could_us));
+            self.shared.stats.made(start.real(message.due_us), lag);
+            self.note(start, message.due_us);
             let entry = self.entry(message, start);
+            self.post(entry);
+        }
+    }
+
+    /// Writes down what happened with the message that was due at `due_us`.
+    fn note(&mut self, start: Start, due_us: i64) {
+        let mut truths = self.fleet.take_truths();
+        if due_us < self.back_us {
+            if let Ok(back) = Timestamp::from_millisecond(start.ms + self.back_us / 1_000) {
+                truths.iter_mut().for_each(|truth| truth.published_from = back);
+            }
+        }
+        self.shared.note(truths);
+    }
+
+    /// Queues a message, with what its faults add.
+    fn post(&mut self, entry: Entry) {
+        let overtaken = self.held.take();
+        let mut hold = false;
+        for fault in self.shared.options.faults.of_message(&mut self.rng) {
+            let mut extra = entry.clone();
+            match fault {
+                MessageFault::Overtaken => {
+                    hold = true;
+                    continue;
+                }
+                MessageFault::Duplicate => extra.what = Matter::Again,
+                MessageFault::Malformed | MessageFault::Oversized => {
+                    extra.payload = spoilt(fault, &entry.payload);
+                    extra.what = Matter::Rubbish;
+                }
+                MessageFault::WrongTopic => {
+                    extra.topic = format!("{}/state", entry.topic).into();
+                    extra.what = Matter::Rubbish;
+                }
+            }
+            self.shared.stats.extra.fetch_add(1, Relaxed);
+            self.outbox.push(extra);
+        }
+        if hold {
+            self.held = Some(entry);
+        } else {
             self.outbox.push(entry);
         }
+        self.outbox.extend(overtaken);
     }
 
     fn entry(&mut self, message: Message, start: Start) -> Entry {
         let timer_us = (self.awake_us - message.due_us).clamp(0, TIMER_US);
-        // What a device had kept from before the start was due at the start.
-        let due_us = message.due_us.max(0) + timer_us;
+        // What a device had kept was due when it could be sent: at the start, or when it was back.
+        let due_us = message.due_us.max(self.back_us) + timer_us;
+        let readings = if message.wrong_time { 0 } else { message.readings };
         Entry {
             device: message.device,
             topic: message.topic,
             ts_ms: message.ts_ms,
             seq: message.seq,
+            what: Matter::Readings(readings),
             payload: message.payload.into(),
-            qos: self.shared.options.qos.pick(&mut self.jitter),
+            qos: self.shared.options.qos.pick(&mut self.rng),
             due: start.at(due_us),
         }
     }

@@ -132,7 +132,7 @@ impl Fleet {
                 Thing::Product(Product::new(model, idle_s, rng))
             });
         }
-        Self::new(devices, false)
+        Self::new(devices)
     }
 }
 

@@ -7,9 +7,14 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use crate::car::Car;
+use crate::faults::{ClockFault, Faults};
+use crate::format::Format;
+use crate::options::Mix;
+use crate::places::PLACES;
 use crate::product::{Model, Product};
 use crate::reading::{Kind, Reading};
-use crate::roads::Network;
+use crate::roads::{Network, place};
+use crate::schedule::{Load, Schedule};
 use crate::thermostat::Thermostat;
 use crate::tracker::{Life, Tracker};
 use crate::truth::{Crossing, Truth};
@@ -60,21 +65,68 @@ impl Thing {
     }
 }
 
-/// A device with its id, its own randomness and its interval.
+/// A device with its id, its own randomness and its schedule.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
     id: Arc<str>,
     topic: Arc<str>,
+    format: Format,
     thing: Thing,
     rng: Rng,
-    /// Microseconds between reports, so that odd rates do not drift.
-    interval_us: i64,
+    schedule: Schedule,
+    /// Readings in a message, evenly spread over the time since the one before.
+    batch: u32,
+    clock: Option<ClockFault>,
 }
 
 impl Device {
+    /// A device that reports one reading in JSON every so many microseconds.
     pub(crate) fn new(id: String, thing: Thing, interval_us: i64, rng: Rng) -> Self {
-        let topic = format!("telemetry/{}/{id}", thing.kind().name()).into();
-        Self { id: id.into(), topic, thing, rng, interval_us }
+        let schedule = Schedule::Every { interval_us };
+        Self::in_format(id, thing, Format::Json, schedule, 1, rng)
+    }
+
+    fn in_format(
+        id: String,
+        thing: Thing,
+        format: Format,
+        schedule: Schedule,
+        batch: u32,
+        rng: Rng,
+    ) -> Self {
+        // The apps send one location a message, and only trackers speak OwnTracks.
+        let (format, batch) = match (format, &thing) {
+            (Format::OwnTracks, Thing::Tracker(_)) => (format, 1),
+            (Format::OwnTracks, _) => (Format::Json, batch),
+            _ => (format, batch),
+        };
+        let topic = match (format, id.split_once('-')) {
+            (Format::OwnTracks, Some((user, device))) => format!("owntracks/{user}/{device}"),
+            _ => format!("telemetry/{}/{id}", thing.kind().name()),
+        };
+        Self {
+            id: id.into(),
+            topic: topic.into(),
+            format,
+            thing,
+            rng,
+            schedule,
+            batch,
+            clock: None,
+        }
+    }
+}
+
+impl Device {
+    /// What a server can know of a crossing: nothing, if none of the device's times can be used.
+    fn truth(&self, crossing: Crossing, start_ms: i64) -> Option<Truth> {
+        let every_us = self.schedule.interval_us() / i64::from(self.batch);
+        let off_ms = match self.clock {
+            None => 0,
+            Some(ClockFault::Skewed(by_ms)) => by_ms,
+            Some(ClockFault::Ahead | ClockFault::Unset | ClockFault::GpsRollover) => return None,
+        };
+        Some(crossing.truth(&self.id, every_us / 1_000, start_ms, off_ms))
     }
 }
 
@@ -83,12 +135,36 @@ impl Device {
 pub struct Message {
     pub device: Arc<str>,
     pub topic: Arc<str>,
+    /// Time and sequence number of its last reading.
     pub ts_ms: i64,
     pub seq: u64,
+    pub readings: u32,
+    /// The device's clock shows times that nobody can believe.
+    pub wrong_time: bool,
     pub payload: Vec<u8>,
     /// When it was due, in microseconds since the start; negative for what a device had kept
     /// while it was offline.
     pub due_us: i64,
+}
+
+/// Devices of one kind that report at a load all together, or each at an interval.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) kind: Kind,
+    pub(crate) count: usize,
+    pub(crate) prefix: String,
+    pub(crate) format: Mix<Format>,
+    pub(crate) batch: u32,
+    pub(crate) timing: Timing,
+    /// They live through days: they park for hours and stay at home at night.
+    pub(crate) everyday: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Timing {
+    Every { interval_us: i64 },
+    Load(Load),
+    Unpaced,
 }
 
 /// Devices and their schedule. The same fleet, started at the same instant, gives the same bytes.
@@ -104,9 +180,11 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    pub(crate) fn new(devices: Vec<(Device, i64)>, unpaced: bool) -> Self {
+    pub(crate) fn new(devices: Vec<(Device, i64)>) -> Self {
         let due = devices.iter().enumerate().map(|(i, (_, due_us))| Reverse((*due_us, i)));
         let due = due.collect();
+        let unpaced = |(device, _): &(Device, i64)| matches!(device.schedule, Schedule::Unpaced);
+        let unpaced = devices.first().is_some_and(unpaced);
         let devices = devices.into_iter().map(|(device, _)| device).collect();
         Self { devices, due, unpaced, start_ms: 0, truths: Vec::new() }
     }
@@ -115,20 +193,45 @@ impl Fleet {
     /// spread evenly over time.
     #[must_use]
     pub fn load(kind: Kind, count: usize, prefix: &str, rate: Rate, seed: u64) -> Self {
-        let network = Arc::new(Network::new());
-        let (interval_us, unpaced) = match rate {
-            // Slower than one report in 30 years is never; faster than 1/µs does not exist.
-            Rate::PerSecond(rate) => ((count as f64 / rate * 1e6).clamp(1.0, 1e15), false),
-            Rate::Max => (1.0, true),
+        let timing = match rate {
+            Rate::PerSecond(per_s) => Timing::Load(Load::steady(per_s)),
+            Rate::Max => Timing::Unpaced,
         };
-        let devices = (0..count).map(|index| {
-            let mut rng = device_rng(seed, index);
-            let thing = anything(kind, &network, &mut rng);
-            let first_us = if unpaced { 0.0 } else { interval_us / count as f64 * index as f64 };
-            let id = format!("{prefix}{index:05}");
-            (Device::new(id, thing, interval_us.round() as i64, rng), first_us as i64)
-        });
-        Self::new(devices.collect(), unpaced)
+        let (prefix, format) = (prefix.to_owned(), Mix::all(Format::Json));
+        Self::of(&[Group { kind, count, prefix, format, batch: 1, timing, everyday: false }], seed)
+    }
+
+    /// All devices of `groups`.
+    pub(crate) fn of(groups: &[Group], seed: u64) -> Self {
+        let network = Arc::new(Network::new());
+        let mut devices = Vec::with_capacity(groups.iter().map(|group| group.count).sum());
+        for group in groups {
+            let load = match &group.timing {
+                Timing::Load(load) => Some(Arc::new(load.clone())),
+                Timing::Every { .. } | Timing::Unpaced => None,
+            };
+            for index in 0..group.count {
+                let mut rng = device_rng(seed, devices.len());
+                let thing = anything(group.kind, group.everyday, &network, &mut rng);
+                let (schedule, offset_us) = match (&group.timing, &load) {
+                    (Timing::Every { interval_us }, _) => {
+                        let offset = *interval_us as f64 / group.count as f64 * index as f64;
+                        (Schedule::Every { interval_us: *interval_us }, offset as i64)
+                    }
+                    (Timing::Load(_), Some(load)) => {
+                        let (load, turns) = (Arc::clone(load), group.count as u64);
+                        (Schedule::Turn { load, number: index as u64, turns }, 0)
+                    }
+                    (Timing::Load(_) | Timing::Unpaced, _) => (Schedule::Unpaced, 0),
+                };
+                let first_us = schedule.first_us(offset_us);
+                let id = format!("{}{index:05}", group.prefix);
+                let format = group.format.pick(&mut rng);
+                let device = Device::in_format(id, thing, format, schedule, group.batch, rng);
+                devices.push((device, first_us));
+            }
+        }
+        Self::new(devices)
     }
 
     #[must_use]
@@ -144,6 +247,26 @@ impl Fleet {
     /// The ids of all devices.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.devices.iter().map(|device| &*device.id)
+    }
+
+    /// This fleet and another one.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        let [mut all, others] = [self, other].map(|fleet| {
+            let mut due_us = vec![0; fleet.devices.len()];
+            fleet.due.into_iter().for_each(|Reverse((due, index))| due_us[index] = due);
+            fleet.devices.into_iter().zip(due_us).collect::<Vec<_>>()
+        });
+        all.extend(others);
+        Self::new(all)
+    }
+
+    /// Gives some of the devices a clock that is wrong.
+    pub(crate) fn afflict(&mut self, faults: &Faults, seed: u64) {
+        for (index, device) in self.devices.iter_mut().enumerate() {
+            // Of its own, so that the devices do the same with faults as without.
+            device.clock = faults.of_clock(&mut device_rng(!seed, index));
+        }
     }
 
     /// Says when the fleet's time 0 is, in milliseconds since the epoch.
@@ -176,20 +299,29 @@ impl Fleet {
     pub fn next(&mut self, now_us: i64) -> Option<Message> {
         let Reverse((turn_us, index)) = self.due.pop()?;
         let device = &mut self.devices[index];
-        self.due.push(Reverse((turn_us + device.interval_us, index)));
         let due_us = if self.unpaced { now_us } else { turn_us };
-        let ts_ms = self.start_ms + due_us.div_euclid(1_000);
-        let reading = device.thing.next(ts_ms, &mut device.rng);
-        for crossing in device.thing.crossings(false) {
-            let every_ms = device.interval_us / 1_000;
-            self.truths.push(crossing.truth(&device.id, every_ms, self.start_ms));
+        let every_us = device.schedule.interval_us() / i64::from(device.batch);
+        let mut readings = Vec::with_capacity(device.batch as usize);
+        for behind in (0..i64::from(device.batch)).rev() {
+            let ts_ms = self.start_ms + (due_us - behind * every_us).div_euclid(1_000);
+            let mut reading = device.thing.next(ts_ms, &mut device.rng);
+            if let Some(clock) = device.clock {
+                reading.ts_ms = clock.shown_ms(ts_ms, self.start_ms);
+            }
+            readings.push(reading);
         }
+        let crossings = device.thing.crossings(false);
+        let truths = crossings.into_iter().filter_map(|c| device.truth(c, self.start_ms));
+        self.truths.extend(truths);
+        self.due.push(Reverse((device.schedule.next_us(turn_us), index)));
         Some(Message {
             device: Arc::clone(&device.id),
             topic: Arc::clone(&device.topic),
-            ts_ms,
-            seq: reading.seq,
-            payload: reading.json(),
+            ts_ms: readings.last()?.ts_ms,
+            seq: readings.last()?.seq,
+            readings: device.batch,
+            wrong_time: !matches!(device.clock, None | Some(ClockFault::Skewed(_))),
+            payload: device.format.encode(&readings),
             due_us,
         })
     }
@@ -202,10 +334,9 @@ impl Fleet {
     /// What was happening when the last message was made, and may be noticed or not.
     pub fn finish(&mut self) -> Vec<Truth> {
         for device in &mut self.devices {
-            for crossing in device.thing.crossings(true) {
-                let every_ms = device.interval_us / 1_000;
-                self.truths.push(crossing.truth(&device.id, every_ms, self.start_ms));
-            }
+            let crossings = device.thing.crossings(true);
+            let truths = crossings.into_iter().filter_map(|c| device.truth(c, self.start_ms));
+            self.truths.extend(truths);
         }
         self.take_truths()
     }
@@ -213,8 +344,7 @@ impl Fleet {
     /// How many messages are due before `end_us`.
     pub(crate) fn due_before(&self, end_us: i64) -> u64 {
         let due = self.due.iter().map(|&Reverse((due_us, index))| {
-            let left_us = (end_us - due_us).max(0) as u64;
-            left_us.div_ceil(self.devices[index].interval_us.max(1) as u64)
+            self.devices[index].schedule.due_before(due_us, end_us)
         });
         due.sum()
     }
@@ -225,10 +355,9 @@ impl Fleet {
         while let Some(mut first) = self.due.peek_mut()
             && first.0.0 < us
         {
-            let interval_us = self.devices[first.0.1].interval_us.max(1);
-            let missed = (us - first.0.0 + interval_us - 1) / interval_us;
-            first.0.0 += missed * interval_us;
-            skipped += missed as u64;
+            let (due_us, index) = first.0;
+            first.0.0 = self.devices[index].schedule.next_us(due_us);
+            skipped += 1;
         }
         skipped
     }
@@ -244,8 +373,7 @@ impl Fleet {
         for (index, device) in self.devices.into_iter().enumerate() {
             dealt[index % shards].push((device, due_us[index]));
         }
-        let unpaced = self.unpaced;
-        dealt.into_iter().map(|devices| Self::new(devices, unpaced)).collect()
+        dealt.into_iter().map(Self::new).collect()
     }
 }
 
@@ -256,12 +384,35 @@ pub(crate) fn device_rng(seed: u64, index: usize) -> Rng {
     Rng::with_seed(rng.u64(..))
 }
 
-fn anything(kind: Kind, network: &Arc<Network>, rng: &mut Rng) -> Thing {
-    let towns = crate::places::PLACES;
-    let town = towns[rng.usize(..towns.len())];
+/// Towns so far from any border that nobody gets there on foot or on the way to work.
+const INLAND: [&str; 20] = [
+    "Utrecht",
+    "Eindhoven",
+    "Antwerpen",
+    "Gent",
+    "Köln",
+    "Duisburg",
+    "Osnabrück",
+    "Metz",
+    "Karlsruhe",
+    "Zürich",
+    "Augsburg",
+    "München",
+    "Innsbruck",
+    "Nürnberg",
+    "Praha",
+    "Wrocław",
+    "Berlin",
+    "Poznań",
+    "Hamburg",
+    "Kolding",
+];
+
+fn anything(kind: Kind, everyday: bool, network: &Arc<Network>, rng: &mut Rng) -> Thing {
+    let town = &PLACES[place(INLAND[rng.usize(..INLAND.len())]).unwrap_or_default()];
     let home = town.position().moved(rng.f64() * 4e3 - 2e3, rng.f64() * 4e3 - 2e3);
     match kind {
-        Kind::Car => Thing::Car(Car::wanderer(Arc::clone(network), rng)),
+        Kind::Car => Thing::Car(Car::wanderer(Arc::clone(network), everyday, rng)),
         Kind::Tracker => {
             let life = match rng.u8(..3) {
                 0 => Life::Strolls { runs: rng.bool() },
@@ -302,6 +453,11 @@ mod tests {
         let gaps = messages.windows(2).map(|pair| pair[1].0 - pair[0].0);
         assert!(gaps.max().unwrap() < 5_000);
         assert_eq!(messages[3].1, "telemetry/car/sim-car-00003");
+    }
+
+    #[test]
+    fn every_town_that_people_live_in_exists() {
+        assert!(super::INLAND.iter().all(|name| super::place(name).is_some()));
     }
 
     #[test]

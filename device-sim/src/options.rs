@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::faults::Faults;
 use crate::transport::Tls;
 
 /// A broker's address, written `mqtt://host:port`, or `mqtts://` for TLS. The port may be left
@@ -166,6 +167,13 @@ pub enum Login {
     },
 }
 
+/// What a clock showed, in milliseconds since 1970, and when that was.
+#[derive(Clone, Copy, Debug)]
+pub struct ClockStart {
+    pub ms: i64,
+    pub instant: Instant,
+}
+
 /// How [`run`](crate::run) publishes.
 #[derive(Debug)]
 pub struct Options {
@@ -185,6 +193,9 @@ pub struct Options {
     /// At most so many messages of a connection wait for their acknowledgement, 1 to 100.
     /// More would cost memory and may be above what the broker receives at once.
     pub window: u16,
+    pub faults: Faults,
+    /// The same seed draws the same faults.
+    pub seed: u64,
     /// Publish for so long (until told to stop, if `None`).
     pub duration: Option<Duration>,
     /// Then wait so long for what is still to be sent or acknowledged.
@@ -192,12 +203,16 @@ pub struct Options {
     /// The schedule starts when all connections are up, or so long after the first. If there is
     /// a duration and no connection after so long, the run ends without having begun.
     pub settle: Duration,
-    /// The fleet's clock starts at this moment (now, if `None`), in milliseconds since 1970 ...
-    pub clock_start_ms: Option<i64>,
-    /// ... and runs so many times as fast as time does.
+    /// What the fleet's clock shows; the time of day, if `None`.
+    pub clock_start: Option<ClockStart>,
+    /// It runs so many times as fast as time does.
     pub clock_speed: f64,
+    /// What was due before counts in no latency.
+    pub warm_up: Duration,
     /// Gets what happens to the fleet and ought to be noticed.
     pub ledger: Option<File>,
+    /// The same is kept for the [`Run`](crate::Run).
+    pub keep_truths: bool,
     /// Gets a line `device ts seq` for each message once its acknowledgement has arrived.
     pub acked: Option<File>,
     /// Log the progress this often.
@@ -214,9 +229,13 @@ impl Options {
             protocol: Mix::all(Protocol::V5),
             qos: Mix::all(Qos::AtLeastOnce),
             sources: Vec::new(),
-            clock_start_ms: None,
+            clock_start: None,
             clock_speed: 1.0,
+            faults: Faults::default(),
+            seed: 1,
+            warm_up: Duration::ZERO,
             ledger: None,
+            keep_truths: false,
             login: Login::Device { password: None },
             connections: 1_000,
             window: 50,

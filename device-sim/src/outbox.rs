@@ -17,10 +17,22 @@ pub(crate) struct Entry {
     pub(crate) topic: Arc<str>,
     pub(crate) ts_ms: i64,
     pub(crate) seq: u64,
+    pub(crate) what: Matter,
     pub(crate) payload: Bytes,
     pub(crate) qos: Qos,
     /// When it ought to have been sent; latency counts from here.
     pub(crate) due: Instant,
+}
+
+/// What a message is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matter {
+    /// So many readings that a server can use.
+    Readings(u32),
+    /// The same again.
+    Again,
+    /// Nothing that anybody can use.
+    Rubbish,
 }
 
 /// The messages of one connection, in the order they were due.
@@ -45,6 +57,10 @@ impl Outbox {
 
     pub(crate) fn push(&mut self, entry: Entry) {
         self.waiting.push_back(entry);
+    }
+
+    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.waiting.extend(entries);
     }
 
     /// Sends what waits under packet ids of its own, for as long as `send` takes it and at most
@@ -97,7 +113,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Entry, Outbox};
+    use super::{Entry, Matter, Outbox};
     use crate::options::Qos;
 
     fn entry(seq: u64, qos: Qos) -> Entry {
@@ -106,6 +122,7 @@ mod tests {
             topic: "t".into(),
             ts_ms: 0,
             seq,
+            what: Matter::Readings(1),
             payload: bytes::Bytes::new(),
             qos,
             due: Instant::now(),

@@ -5,7 +5,7 @@
 //! made, for the time at which it was due, when there is room for it in its connection's window.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
@@ -14,14 +14,18 @@ use tokio::task::JoinSet;
 use crate::connection::{Connection, GOODBYE};
 use crate::fleet::Fleet;
 use crate::options::Options;
-use crate::report::{Report, Stats};
-use crate::truth::{Ledger, Line, Truth};
+use crate::report::{Report, report};
+use crate::stats::{Second, Stats, lock};
+use crate::truth::{Ledger, Truth};
+use crate::verify::Clock;
 
 /// When the schedule began, on both clocks, and how fast the fleet's clock runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
     pub(crate) instant: Instant,
     pub(crate) ms: i64,
+    /// What the clock on the wall showed.
+    wall_ms: i64,
     pub(crate) speed: f64,
 }
 
@@ -34,6 +38,10 @@ impl Start {
     /// When it is `us` microseconds of the fleet's time since the start.
     pub(crate) fn at(self, us: i64) -> Instant {
         self.instant + self.real(us)
+    }
+
+    fn clock(self) -> Clock {
+        Clock { start_ms: self.ms, wall_start_ms: self.wall_ms, speed: self.speed }
     }
 
     /// How long so many microseconds of the fleet's time are.
@@ -50,7 +58,7 @@ pub(crate) struct Shared {
     /// So many connections are being made at once: a thousand at the same instant overrun the
     /// accept queue of most brokers.
     pub(crate) connecting: Semaphore,
-    ledger: Option<Mutex<Ledger>>,
+    ledger: Mutex<Ledger>,
 }
 
 impl Shared {
@@ -62,21 +70,23 @@ impl Shared {
 
     /// Writes down what happened.
     pub(crate) fn note(&self, truths: Vec<Truth>) {
-        let Some(ledger) = &self.ledger else { return };
-        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        for truth in truths {
-            ledger.write(&Line::Truth(truth));
+        if !truths.is_empty() {
+            let mut ledger = lock(&self.ledger);
+            truths.into_iter().for_each(|truth| ledger.note(truth));
         }
     }
+}
 
-    fn end_ledger(&self) {
-        let Some(ledger) = &self.ledger else { return };
-        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.write(&Line::End(jiff::Timestamp::now()));
-        if let Some(error) = ledger.failure() {
-            tracing::error!(error, "the ledger is not whole, do not rely on it");
-        }
-    }
+/// All that is known of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub report: Report,
+    /// Second by second.
+    pub seconds: Vec<Second>,
+    /// What happened, if it was to be kept.
+    pub truths: Vec<Truth>,
+    /// How the fleet's clock went.
+    pub clock: Clock,
 }
 
 const CONNECTING_AT_ONCE: usize = 64;
@@ -86,10 +96,20 @@ const WATCH_EVERY: Duration = Duration::from_secs(5);
 ///
 /// Never fails: a broker that is away is tried again and again, and the report says so. Only a
 /// run with a duration gives up, if it finds no broker within `options.settle`.
-pub async fn run(fleet: Fleet, mut options: Options, shutdown: impl Future<Output = ()>) -> Report {
+pub async fn run(fleet: Fleet, options: Options, shutdown: impl Future<Output = ()>) -> Report {
+    run_in_full(fleet, options, shutdown).await.report
+}
+
+/// As [`run`], and keeps more of it.
+pub async fn run_in_full(
+    mut fleet: Fleet,
+    mut options: Options,
+    shutdown: impl Future<Output = ()>,
+) -> Run {
     let devices = fleet.len();
+    fleet.afflict(&options.faults, options.seed);
     let stats = Stats::new(options.acked.take());
-    let ledger = options.ledger.take().map(|file| Mutex::new(Ledger::new(file)));
+    let ledger = Mutex::new(Ledger::new(options.ledger.take(), options.keep_truths));
     let shards = if fleet.is_empty() { Vec::new() } else { fleet.split(options.connections) };
     let connections = shards.len();
     let shared = Arc::new(Shared {
@@ -117,9 +137,19 @@ pub async fn run(fleet: Fleet, mut options: Options, shutdown: impl Future<Outpu
     if tokio::time::timeout(2 * GOODBYE, goodbyes).await.is_err() {
         tasks.shutdown().await;
     }
-    shared.end_ledger();
-    let started = shared.start.borrow().map(|start| start.instant);
-    shared.stats.report(devices, connections, started, shared.options.duration)
+    let (truths, failed) = lock(&shared.ledger).end();
+    if let Some(error) = failed {
+        tracing::error!(error, "the ledger is not whole, do not rely on it");
+    }
+    let start = *shared.start.borrow();
+    let started = start.map(|start| start.instant);
+    shared.stats.tick();
+    Run {
+        report: report(&shared.stats, devices, connections, started, shared.options.duration),
+        seconds: shared.stats.seconds(),
+        truths,
+        clock: start.map_or(Clock::WALL, Start::clock),
+    }
 }
 
 /// Starts the schedule when the connections are up, then watches over the run. Returns only if a
@@ -150,8 +180,17 @@ async fn give_the_start(shared: &Shared, connections: u64) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let ms = shared.options.clock_start_ms.unwrap_or_else(now_ms);
-    let start = Start { instant: Instant::now(), ms, speed: shared.options.clock_speed };
+    let (wall_ms, instant) = (now_ms(), Instant::now());
+    let start = match &shared.options.clock_start {
+        None => Start { instant, ms: wall_ms, wall_ms, speed: shared.options.clock_speed },
+        Some(at) => {
+            // What that clock shows now.
+            let since_ms = at.instant.elapsed().as_secs_f64() * 1e3 * shared.options.clock_speed;
+            let ms = at.ms + since_ms as i64;
+            Start { instant, ms, wall_ms, speed: shared.options.clock_speed }
+        }
+    };
+    shared.stats.count_from(instant + shared.options.warm_up);
     shared.start.send_replace(Some(start));
     tracing::info!(connections = stats.connects.load(Relaxed), "publishing");
     watch_over(shared, start.instant).await;
@@ -159,24 +198,32 @@ async fn give_the_start(shared: &Shared, connections: u64) {
 
 async fn watch_over(shared: &Shared, started: Instant) {
     let stats = &shared.stats;
-    let every = shared.options.progress.unwrap_or(WATCH_EVERY);
-    let mut failures_before = 0;
-    loop {
-        tokio::time::sleep(every).await;
-        let generated = stats.generated.load(Relaxed);
-        let acknowledged = stats.acknowledged.load(Relaxed);
+    let every_s = shared.options.progress.unwrap_or(WATCH_EVERY).as_secs().max(1);
+    let mut failures_before = stats.failures();
+    for second in 1.. {
+        tokio::time::sleep_until((started + Duration::from_secs(second)).into()).await;
+        let now = stats.tick();
+        if second % every_s != 0 {
+            continue;
+        }
+        let failures = stats.failures() - failures_before;
         if shared.options.progress.is_some() {
-            let in_flight = generated.saturating_sub(acknowledged + stats.refused.load(Relaxed));
-            let seconds = started.elapsed().as_secs();
-            tracing::info!(seconds, sent = generated, acknowledged, in_flight, "progress");
+            tracing::info!(
+                seconds = second,
+                sent = stats.generated.load(Relaxed),
+                acknowledged = stats.acknowledged.load(Relaxed),
+                per_s = now.acknowledged,
+                in_flight = now.in_flight,
+                p99_ms = now.p99_ms,
+                errors = failures,
+                "progress"
+            );
         }
-        let failures = stats.failed_connects.load(Relaxed) + stats.lost_connections.load(Relaxed);
-        if failures > failures_before {
+        if failures > 0 {
             let error = stats.last_error().unwrap_or_default();
-            let count = failures - failures_before;
-            tracing::warn!(count, error, "connections lost or refused, trying again");
+            tracing::warn!(count = failures, error, "connections lost or refused, trying again");
         }
-        failures_before = failures;
+        failures_before += failures;
     }
 }
 

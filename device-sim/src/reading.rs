@@ -1,12 +1,13 @@
 //! What a device reports, and its bytes on the wire.
 
-use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::geo::Position;
 
 /// The kinds of devices. The name is the second level of the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     Thermostat,
     Car,
@@ -79,19 +80,6 @@ pub(crate) struct Reading {
     pub(crate) measures: Vec<(&'static str, Value)>,
 }
 
-impl Reading {
-    /// The JSON object as published.
-    #[must_use]
-    pub(crate) fn json(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(320);
-        // Writing to memory does not fail, and every key is a string and every number finite.
-        if serde_json::to_writer(&mut bytes, self).is_err() {
-            bytes.clear();
-        }
-        bytes
-    }
-}
-
 impl Serialize for Reading {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -138,7 +126,7 @@ mod tests {
                 ("tyre", Value::Word("winter")),
             ],
         };
-        let text = |reading: &Reading| String::from_utf8(reading.json()).unwrap();
+        let text = |reading: &Reading| serde_json::to_string(reading).unwrap();
         assert_eq!(
             text(&reading),
             r#"{"ts":1768867200250,"seq":7,"lat":51.37041,"lon":6.1724,"accuracy_m":4.6,"speed_mps":0.0,"steps":12,"ignition":true,"tyre":"winter"}"#

@@ -1,22 +1,19 @@
 //! What came of it: counts, rates and latencies.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::outbox::Entry;
+use crate::stats::{Stats, lock};
 
 /// From when a message was due until its acknowledgement (at QoS 0: until it was written).
 ///
 /// Counting from the schedule and not from the actual send shows what a device would feel: a
 /// server that stalls makes all that was due meanwhile late.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     pub p50_ms: f64,
     pub p90_ms: f64,
@@ -36,7 +33,7 @@ impl fmt::Display for Latency {
 }
 
 /// The sum of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub devices: u64,
     pub connections: u64,
@@ -48,6 +45,11 @@ pub struct Report {
     /// Messages acknowledged (QoS 0: written).
     pub acknowledged: u64,
     pub acknowledged_per_s: f64,
+    /// Usable readings acknowledged at QoS 1 or 2.
+    pub readings: u64,
+    /// Messages that faults added, and how many of them were answered.
+    pub extra: u64,
+    pub extra_answered: u64,
     /// Answered by the broker with a failure (MQTT 5 only; 3.1.1 has no way to say so).
     pub refused: u64,
     /// Sent, but not acknowledged when time was up.
@@ -59,6 +61,8 @@ pub struct Report {
     pub connects: u64,
     pub failed_connects: u64,
     pub lost_connections: u64,
+    /// Cut on purpose.
+    pub cut_connections: u64,
     pub last_error: Option<String>,
     /// Acknowledged messages whose line could not be written to the file of acknowledged ones.
     pub unwritten: u64,
@@ -68,130 +72,49 @@ pub struct Report {
     pub lag: Option<Latency>,
 }
 
-/// Counted by all connections while they run.
-#[derive(Debug)]
-pub(crate) struct Stats {
-    pub(crate) offered: AtomicU64,
-    pub(crate) generated: AtomicU64,
-    pub(crate) acknowledged: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) dropped: AtomicU64,
-    pub(crate) connects: AtomicU64,
-    pub(crate) failed_connects: AtomicU64,
-    pub(crate) lost_connections: AtomicU64,
-    unwritten: AtomicU64,
-    last_error: Mutex<Option<String>>,
-    latency_us: Mutex<Histogram<u64>>,
-    lag_us: Mutex<Histogram<u64>>,
-    last_ack: Mutex<Option<Instant>>,
-    acked: Option<Mutex<File>>,
-}
-
-/// Above this, latencies are counted as this.
-const LONGEST: Duration = Duration::from_secs(3_600);
-
-impl Stats {
-    pub(crate) fn new(acked: Option<File>) -> Self {
-        Self {
-            offered: AtomicU64::new(0),
-            generated: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            connects: AtomicU64::new(0),
-            failed_connects: AtomicU64::new(0),
-            lost_connections: AtomicU64::new(0),
-            unwritten: AtomicU64::new(0),
-            last_error: Mutex::new(None),
-            latency_us: Mutex::new(histogram()),
-            lag_us: Mutex::new(histogram()),
-            last_ack: Mutex::new(None),
-            acked: acked.map(Mutex::new),
-        }
+/// The sum of `stats`, for a run of so many `devices` that was to last for `planned` after
+/// `started`.
+pub(crate) fn report(
+    stats: &Stats,
+    devices: usize,
+    connections: usize,
+    started: Option<Instant>,
+    planned: Option<Duration>,
+) -> Report {
+    let [offered, generated, acknowledged, refused] =
+        [&stats.offered, &stats.generated, &stats.acknowledged, &stats.refused]
+            .map(|counter| counter.load(Relaxed));
+    let last_ack = *lock(&stats.last_ack);
+    let since = |until: Instant| {
+        started.map_or(0.0, |started| until.saturating_duration_since(started).as_secs_f64())
+    };
+    let seconds = last_ack.map_or(0.0, since);
+    let asked_s = planned.map_or_else(|| since(Instant::now()), |d| d.as_secs_f64());
+    let rate = |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+    Report {
+        devices: devices as u64,
+        connections: connections as u64,
+        seconds,
+        offered,
+        offered_per_s: rate(offered, asked_s),
+        acknowledged,
+        acknowledged_per_s: rate(acknowledged, seconds),
+        readings: stats.readings.load(Relaxed),
+        extra: stats.extra.load(Relaxed),
+        extra_answered: stats.extra_answered.load(Relaxed),
+        refused,
+        unacknowledged: generated.saturating_sub(acknowledged + refused),
+        unsent: offered.saturating_sub(generated),
+        dropped: stats.dropped.load(Relaxed),
+        connects: stats.connects.load(Relaxed),
+        failed_connects: stats.failed_connects.load(Relaxed),
+        lost_connections: stats.lost_connections.load(Relaxed),
+        cut_connections: stats.cut_connections.load(Relaxed),
+        last_error: stats.last_error(),
+        unwritten: stats.unwritten.load(Relaxed),
+        latency: latency(&lock(&stats.latency_us)),
+        lag: latency(&lock(&stats.lag_us)),
     }
-
-    /// The broker has acknowledged `entry`.
-    pub(crate) fn acknowledged(&self, entry: &Entry) {
-        let now = Instant::now();
-        let late = now.saturating_duration_since(entry.due).min(LONGEST);
-        lock(&self.latency_us).saturating_record((late.as_micros() as u64).max(1));
-        *lock(&self.last_ack) = Some(now);
-        self.acknowledged.fetch_add(1, Relaxed);
-        if let Some(file) = &self.acked {
-            // One write a line, unbuffered: the line is there even if we are killed next.
-            let line = format!("{} {} {}\n", entry.device, entry.ts_ms, entry.seq);
-            if let Err(error) = lock(file).write_all(line.as_bytes()) {
-                self.unwritten.fetch_add(1, Relaxed);
-                self.failed(&format!("cannot write to the file of acknowledged ones: {error}"));
-            }
-        }
-    }
-
-    /// A message was made so long after it could have been.
-    pub(crate) fn lagged(&self, lag: Duration) {
-        let lag_us = lag.min(LONGEST).as_micros() as u64;
-        lock(&self.lag_us).saturating_record(lag_us.max(1));
-    }
-
-    /// Messages that the broker has answered, either way.
-    pub(crate) fn settled(&self) -> u64 {
-        self.acknowledged.load(Relaxed) + self.refused.load(Relaxed)
-    }
-
-    pub(crate) fn failed(&self, error: &dyn fmt::Display) {
-        *lock(&self.last_error) = Some(error.to_string());
-    }
-
-    pub(crate) fn last_error(&self) -> Option<String> {
-        lock(&self.last_error).clone()
-    }
-
-    /// The sum, for a run of so many `devices` that was to last until `planned` after `started`.
-    pub(crate) fn report(
-        &self,
-        devices: usize,
-        connections: usize,
-        started: Option<Instant>,
-        planned: Option<Duration>,
-    ) -> Report {
-        let [offered, generated, acknowledged, refused] =
-            [&self.offered, &self.generated, &self.acknowledged, &self.refused]
-                .map(|counter| counter.load(Relaxed));
-        let last_ack = *lock(&self.last_ack);
-        let since = |until: Instant| {
-            started.map_or(0.0, |started| until.saturating_duration_since(started).as_secs_f64())
-        };
-        let seconds = last_ack.map_or(0.0, since);
-        let asked_s = planned.map_or_else(|| since(Instant::now()), |d| d.as_secs_f64());
-        let rate =
-            |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-        Report {
-            devices: devices as u64,
-            connections: connections as u64,
-            seconds,
-            offered,
-            offered_per_s: rate(offered, asked_s),
-            acknowledged,
-            acknowledged_per_s: rate(acknowledged, seconds),
-            refused,
-            unacknowledged: generated.saturating_sub(acknowledged + refused),
-            unsent: offered.saturating_sub(generated),
-            dropped: self.dropped.load(Relaxed),
-            connects: self.connects.load(Relaxed),
-            failed_connects: self.failed_connects.load(Relaxed),
-            lost_connections: self.lost_connections.load(Relaxed),
-            last_error: self.last_error(),
-            unwritten: self.unwritten.load(Relaxed),
-            latency: latency(&lock(&self.latency_us)),
-            lag: latency(&lock(&self.lag_us)),
-        }
-    }
-}
-
-pub(crate) fn histogram() -> Histogram<u64> {
-    let bounded = Histogram::new_with_bounds(1, LONGEST.as_micros() as u64, 3);
-    // The bounds are right; were they not, a histogram that grows would do.
-    bounded.or_else(|_| Histogram::new(3)).unwrap_or_else(|_| unreachable!())
 }
 
 pub(crate) fn latency(us: &Histogram<u64>) -> Option<Latency> {
@@ -203,11 +126,6 @@ pub(crate) fn latency(us: &Histogram<u64>) -> Option<Latency> {
         p999_ms: at(0.999),
         max_ms: us.max() as f64 / 1e3,
     })
-}
-
-/// A lock whose holder panicked still guards plain numbers.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Display for Report {
@@ -224,8 +142,10 @@ impl fmt::Display for Report {
             ("unacknowledged", self.unacknowledged),
             ("unsent", self.unsent),
             ("dropped", self.dropped),
+            ("added by faults", self.extra),
             ("failed connects", self.failed_connects),
             ("lost connects", self.lost_connections),
+            ("cut on purpose", self.cut_connections),
             ("unwritten", self.unwritten),
         ] {
             if count > 0 {

@@ -34,6 +34,13 @@ pub struct Truth {
     pub reports_every_ms: i64,
     /// What it reported before this had been kept, and went out at this moment.
     pub published_from: Timestamp,
+    /// How far the device's clock is ahead; `at` is by that clock.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub clock_off_ms: i64,
+}
+
+fn is_zero(ms: &i64) -> bool {
+    *ms == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,18 +81,25 @@ pub(crate) struct Crossing {
 }
 
 impl Crossing {
-    pub(crate) fn truth(self, device: &Arc<str>, every_ms: i64, published_from_ms: i64) -> Truth {
+    pub(crate) fn truth(
+        self,
+        device: &Arc<str>,
+        every_ms: i64,
+        published_from_ms: i64,
+        clock_off_ms: i64,
+    ) -> Truth {
         let (from, to) = (self.from.code().to_owned(), self.to.code().to_owned());
         let moment = |ms| Timestamp::from_millisecond(ms).unwrap_or_default();
         Truth {
             device: Arc::clone(device),
-            at: moment(self.at_ms),
+            at: moment(self.at_ms + clock_off_ms),
             lat: self.place.lat,
             lon: self.place.lon,
             what: What::BorderCrossed { from, to },
             expect: self.expect,
             reports_every_ms: every_ms,
             published_from: moment(published_from_ms),
+            clock_off_ms,
         }
     }
 }
@@ -167,31 +181,42 @@ impl Borders {
     }
 }
 
-/// The ledger: a file of [`Line`]s as JSON, one write a line.
-#[derive(Debug)]
+/// The ledger: a file of [`Line`]s as JSON, one write a line; kept in memory as well for who asks.
+#[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    file: File,
+    file: Option<File>,
+    kept: Option<Vec<Truth>>,
     failed: Option<std::io::Error>,
 }
 
 impl Ledger {
-    pub(crate) fn new(file: File) -> Self {
-        Self { file, failed: None }
+    pub(crate) fn new(file: Option<File>, keep: bool) -> Self {
+        Self { file, kept: keep.then(Vec::new), failed: None }
     }
 
-    /// Writes a line. The first failure is kept: a ledger with holes is not to be relied on.
-    pub(crate) fn write(&mut self, line: &Line) {
+    pub(crate) fn note(&mut self, truth: Truth) {
+        if let Some(kept) = &mut self.kept {
+            kept.push(truth.clone());
+        }
+        self.write(&Line::Truth(truth));
+    }
+
+    /// The first failure is kept: a ledger with holes is not to be relied on.
+    pub(crate) fn end(&mut self) -> (Vec<Truth>, Option<String>) {
+        self.write(&Line::End(Timestamp::now()));
+        let failed = self.failed.as_ref().map(ToString::to_string);
+        (self.kept.take().unwrap_or_default(), failed)
+    }
+
+    fn write(&mut self, line: &Line) {
+        let Some(file) = &mut self.file else { return };
         let written = serde_json::to_vec(line).map_err(Into::into).and_then(|mut bytes| {
             bytes.push(b'\n');
-            self.file.write_all(&bytes)
+            file.write_all(&bytes)
         });
         if let Err(error) = written {
             self.failed.get_or_insert(error);
         }
-    }
-
-    pub(crate) fn failure(&self) -> Option<String> {
-        self.failed.as_ref().map(ToString::to_string)
     }
 }
 

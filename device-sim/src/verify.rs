@@ -11,7 +11,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::report::{Latency, histogram, latency};
+use crate::report::{Latency, latency};
+use crate::stats::histogram;
 use crate::trigger::{Recorded, Trigger};
 use crate::truth::{DWELL_MS, Expect, Truth, What};
 
@@ -262,7 +263,7 @@ fn latency_ms(truth: &Truth, trigger: &Trigger, clock: Clock) -> f64 {
     let entered_ms = trigger.known_from.unwrap_or(truth.at).as_millisecond();
     let every_ms = truth.reports_every_ms.max(1);
     let known_ms = entered_ms + (DWELL_MS + every_ms - 1) / every_ms * every_ms;
-    let published_ms = known_ms.max(truth.published_from.as_millisecond());
+    let published_ms = (known_ms - truth.clock_off_ms).max(truth.published_from.as_millisecond());
     clock.elapsed_ms(published_ms, trigger.received_at.as_millisecond()).max(0.0)
 }
 
@@ -378,6 +379,7 @@ mod tests {
             expect,
             reports_every_ms: 1_000,
             published_from: second(0),
+            clock_off_ms: 0,
         }
     }
 

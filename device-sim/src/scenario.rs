@@ -1,0 +1,344 @@
+//! Scenarios: what a run is made of, as a TOML file that anybody can read and change.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::faults::Faults;
+use crate::fleet::{Fleet, Group, Timing};
+use crate::format::Format;
+use crate::options::{Mix, MixError, Options, Protocol, Qos};
+use crate::reading::Kind;
+use crate::schedule::{Load, Phase};
+
+/// A scenario. All that is not said has a default.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What it is for, in a sentence.
+    pub about: String,
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// How long it publishes.
+    pub seconds: f64,
+    /// What happens before so many seconds counts in no latency.
+    #[serde(default)]
+    pub warm_up_s: f64,
+    /// How long the rest may take.
+    #[serde(default = "thirty")]
+    pub drain_s: f64,
+    /// How long the connections may take to come up.
+    #[serde(default = "thirty")]
+    pub settle_s: f64,
+    #[serde(default)]
+    pub clock: ClockSpec,
+    /// 5, 3.1.1, or a mix.
+    #[serde(default = "v5")]
+    pub mqtt: String,
+    /// 0, 1, 2, or a mix.
+    #[serde(default = "qos1")]
+    pub qos: String,
+    /// Unacknowledged messages of a connection.
+    #[serde(default = "window")]
+    pub window: u16,
+    /// At most so many; without it, one for each device.
+    pub connections: Option<usize>,
+    /// The demo fleet is part of it.
+    #[serde(default)]
+    pub demo: bool,
+    /// Listen to the triggers and compare them with what really happened.
+    #[serde(default)]
+    pub verify: bool,
+    #[serde(default)]
+    pub group: Vec<GroupSpec>,
+    #[serde(default)]
+    pub faults: Faults,
+    #[serde(default)]
+    pub limits: LimitSpec,
+}
+
+/// How the devices' clock goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockSpec {
+    /// As the one on the wall.
+    #[default]
+    Wall,
+    /// As the server's, which may have started at another time and run faster. Needs `--http`.
+    Server,
+}
+
+/// Devices of one kind.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupSpec {
+    /// thermostat, car, tracker or product.
+    pub kind: Kind,
+    pub count: usize,
+    /// Their ids are this and a number of five digits.
+    pub prefix: String,
+    /// json, cbor or owntracks, or a mix.
+    #[serde(default = "json")]
+    pub format: String,
+    /// Readings in a message.
+    #[serde(default = "one_reading")]
+    pub batch: u32,
+    /// Each reports a reading every so many seconds of its clock ...
+    pub every_s: Option<f64>,
+    /// ... or all together report at this load, one part after the other.
+    #[serde(default)]
+    pub load: Vec<PhaseSpec>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseSpec {
+    pub seconds: f64,
+    pub from_per_s: f64,
+    /// The same as `from_per_s`, if left out.
+    pub to_per_s: Option<f64>,
+}
+
+/// What must hold for the run to pass; what is left out is not looked at.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSpec {
+    pub puback_p99_ms: Option<f64>,
+    pub trigger_p99_ms: Option<f64>,
+    /// Share of the offered that is acknowledged in the end.
+    pub acknowledged: Option<f64>,
+    pub lost_connections: Option<u64>,
+    pub precision: Option<f64>,
+    pub recall: Option<f64>,
+}
+
+fn one() -> u64 {
+    1
+}
+fn one_reading() -> u32 {
+    1
+}
+fn thirty() -> f64 {
+    30.0
+}
+fn window() -> u16 {
+    50
+}
+fn v5() -> String {
+    "5".into()
+}
+fn qos1() -> String {
+    "1".into()
+}
+fn json() -> String {
+    "json".into()
+}
+
+/// The scenarios that ship.
+const SHIPPED: [(&str, &str); 5] = [
+    ("smoke", include_str!("../scenarios/smoke.toml")),
+    ("morning-rush", include_str!("../scenarios/morning-rush.toml")),
+    ("winter-week", include_str!("../scenarios/winter-week.toml")),
+    ("reconnect-storm", include_str!("../scenarios/reconnect-storm.toml")),
+    ("soak", include_str!("../scenarios/soak.toml")),
+];
+
+/// Why there is no such scenario, or none that can be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    #[error("{name} is neither a scenario ({}) nor a file that can be read: {error}", names().join(", "))]
+    Unknown { name: String, error: std::io::Error },
+    #[error("{name}: {error}")]
+    Unreadable { name: String, error: Box<toml::de::Error> },
+    #[error("{0}")]
+    Mix(#[from] MixError),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// The names of the scenarios that ship.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    SHIPPED.iter().map(|(name, _)| *name).collect()
+}
+
+impl Scenario {
+    /// A scenario that ships, or one from a file.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it cannot be understood.
+    pub fn load(name: &str) -> Result<Self, ScenarioError> {
+        let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
+        let text = match shipped {
+            Some((_, text)) => (*text).to_owned(),
+            None => std::fs::read_to_string(Path::new(name))
+                .map_err(|error| ScenarioError::Unknown { name: name.into(), error })?,
+        };
+        let scenario: Self = toml::from_str(&text).map_err(|error| ScenarioError::Unreadable {
+            name: name.into(),
+            error: Box::new(error),
+        })?;
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    fn check(&self) -> Result<(), ScenarioError> {
+        let invalid = |what: String| Err(ScenarioError::Invalid(what));
+        if !(self.seconds > 0.0 && self.seconds <= 3.2e7) {
+            return invalid(format!(
+                "seconds = {}: give more than 0, at most a year",
+                self.seconds
+            ));
+        }
+        if !self.demo && self.group.is_empty() {
+            return invalid("no devices: add a [[group]], or demo = true".into());
+        }
+        for group in &self.group {
+            let name = &group.prefix;
+            let id = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
+            if name.is_empty() || name.len() > 56 || !name.chars().all(id) {
+                return invalid(format!("prefix = {name:?}: give 1 to 56 of A-Z a-z 0-9 . _ : -"));
+            }
+            if !(1..=1_000).contains(&group.batch) {
+                return invalid(format!("{name}: batch = {}: give 1 to 1000", group.batch));
+            }
+            match (group.every_s, &group.load[..]) {
+                (Some(every_s), []) if every_s >= 0.001 => {}
+                (None, [.., last]) if last.to_per_s.unwrap_or(last.from_per_s) > 0.0 => {}
+                _ => {
+                    return invalid(format!(
+                        "{name}: give either every_s or [[group.load]], which ends above 0"
+                    ));
+                }
+            }
+        }
+        self.options()?;
+        self.groups(1.0)?;
+        Ok(())
+    }
+
+    /// The devices of the scenario, `scale` times as many, at `scale` times the load.
+    ///
+    /// # Errors
+    /// When a format is unknown.
+    pub fn fleet(&self, scale: f64, seed: u64) -> Result<Fleet, ScenarioError> {
+        let groups = Fleet::of(&self.groups(scale)?, seed);
+        Ok(if self.demo { Fleet::demo(seed).and(groups) } else { groups })
+    }
+
+    fn groups(&self, scale: f64) -> Result<Vec<Group>, ScenarioError> {
+        let groups = self.group.iter().map(|spec| {
+            let timing = match spec.every_s {
+                Some(every_s) => {
+                    let interval_us = (every_s * f64::from(spec.batch) * 1e6) as i64;
+                    Timing::Every { interval_us }
+                }
+                None => Timing::Load(Load::new(
+                    spec.load.iter().map(|phase| phase.scaled(scale)).collect(),
+                )),
+            };
+            Ok(Group {
+                kind: spec.kind,
+                count: ((spec.count as f64 * scale) as usize).max(1),
+                prefix: spec.prefix.clone(),
+                format: spec.format.parse::<Mix<Format>>()?,
+                batch: spec.batch,
+                timing,
+                everyday: spec.every_s.is_some_and(|every_s| every_s >= 30.0),
+            })
+        });
+        groups.collect()
+    }
+
+    /// Fills in what the scenario says about how to publish.
+    ///
+    /// # Errors
+    /// When a mix cannot be understood.
+    pub fn apply(&self, options: &mut Options) -> Result<(), ScenarioError> {
+        let (protocol, qos) = self.options()?;
+        options.protocol = protocol;
+        options.qos = qos;
+        options.window = self.window;
+        options.connections = self.connections.unwrap_or(usize::MAX);
+        options.duration = Some(Duration::from_secs_f64(self.seconds));
+        options.warm_up = Duration::from_secs_f64(self.warm_up_s.max(0.0));
+        options.drain = Duration::from_secs_f64(self.drain_s.max(0.0));
+        options.settle = Duration::from_secs_f64(self.settle_s.max(0.0));
+        options.faults = self.faults.clone();
+        Ok(())
+    }
+
+    fn options(&self) -> Result<(Mix<Protocol>, Mix<Qos>), MixError> {
+        Ok((self.mqtt.parse()?, self.qos.parse()?))
+    }
+
+    /// A registry for Datanaut in which each device of the scenario has an owner who is insured
+    /// and has consented.
+    #[must_use]
+    pub fn registry(&self, scale: f64) -> String {
+        let mut text = String::from(
+            "# Made by `device-sim registry`: who owns the devices of a scenario.\n\n\
+             [[insurer]]\nid = \"alpina\"\nname = \"Alpina Insurance\"\n",
+        );
+        for group in &self.group {
+            let products = match group.kind {
+                Kind::Car => r#""travel", "winter_tyres", "pay_as_you_drive""#,
+                Kind::Tracker => r#""travel", "healthy_living""#,
+                Kind::Thermostat => r#""home""#,
+                Kind::Product => r#""product_usage""#,
+            };
+            let count = ((group.count as f64 * scale) as usize).max(1);
+            text += &format!(
+                "\n[[fleet]]\nprefix = \"{}\"\nkind = \"{}\"\nfirst = 0\ncount = {count}\n\
+                 digits = 5\ninsurer = \"alpina\"\nproducts = [{products}]\n\
+                 since = \"2010-01-01T00:00:00Z\"\nhome = \"DE\"\ncovers = [\"AT\", \"NL\"]\n\
+                 wording = \"sim-1\"\n",
+                group.prefix,
+                group.kind.name(),
+            );
+        }
+        text
+    }
+}
+
+impl PhaseSpec {
+    fn scaled(&self, scale: f64) -> Phase {
+        let to_per_s = self.to_per_s.unwrap_or(self.from_per_s);
+        Phase {
+            seconds: self.seconds.max(1e-6),
+            from_per_s: self.from_per_s.max(0.0) * scale,
+            to_per_s: to_per_s.max(0.0) * scale,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scenario, ScenarioError, names};
+
+    #[test]
+    fn every_scenario_that_ships_can_be_run() {
+        for name in names() {
+            let scenario = Scenario::load(name).unwrap_or_else(|error| panic!("{error}"));
+            let fleet = scenario.fleet(0.01, scenario.seed).unwrap();
+            assert!(!fleet.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_scenario_is_said() {
+        let check = |text: &str| {
+            let scenario: Scenario = toml::from_str(text).unwrap();
+            scenario.check().unwrap_err().to_string()
+        };
+        assert!(check("about = ''\nseconds = 9").contains("no devices"));
+        let group = "about = ''\nseconds = 9\n[[group]]\nkind = 'car'\ncount = 1\nprefix = 'a-'\n";
+        assert!(check(group).contains("every_s"));
+        assert!(check(&format!("{group}every_s = 1\nformat = 'xml'")).contains("xml"));
+        assert!(toml::from_str::<Scenario>("about = ''\nseconds = 9\nspeed = 3").is_err());
+        let unknown = Scenario::load("no-such").unwrap_err();
+        assert!(matches!(unknown, ScenarioError::Unknown { .. }));
+        assert!(unknown.to_string().contains("morning-rush"));
+    }
+}
