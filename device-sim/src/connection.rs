@@ -356,10 +356,10 @@ impl Connection {
     /// Writes down what happened with the message that was due at `due_us`.
     fn note(&mut self, start: Start, due_us: i64) {
         let mut truths = self.fleet.take_truths();
-        if due_us < self.back_us {
-            if let Ok(back) = Timestamp::from_millisecond(start.ms + self.back_us / 1_000) {
-                truths.iter_mut().for_each(|truth| truth.published_from = back);
-            }
+        if due_us < self.back_us
+            && let Ok(back) = Timestamp::from_millisecond(start.ms + self.back_us / 1_000)
+        {
+            truths.iter_mut().for_each(|truth| truth.published_from = back);
         }
         self.shared.note(truths);
     }

@@ -9,6 +9,7 @@
 //! `publish`, which brings a fleet's messages to a broker over `session`s, keeps each in an
 //! `outbox` until it is acknowledged, and sums up in a `report`.
 
+mod bench;
 mod car;
 mod demo;
 mod connection;
@@ -16,11 +17,13 @@ mod faults;
 mod fleet;
 mod format;
 mod geo;
+mod html;
 mod listen;
 mod motion;
 mod noise;
 mod options;
 mod outbox;
+mod outcome;
 mod packet;
 mod places;
 mod product;
@@ -30,6 +33,7 @@ mod report;
 mod roads;
 mod scenario;
 mod schedule;
+mod server;
 mod session;
 mod stats;
 mod thermostat;
@@ -40,15 +44,19 @@ mod truth;
 mod verify;
 mod weather;
 
+pub use bench::{BenchError, Settings, bench};
 pub use faults::Faults;
 pub use fleet::{Fleet, Message, Rate};
 pub use format::Format;
-pub use listen::listen;
+pub use html::page;
+pub use listen::{Heard, listen};
 pub use options::{Broker, BrokerError, ClockStart, Login, Mix, MixError, Options, Protocol, Qos};
+pub use outcome::{Check, Machine, Outcome, ServerSide, compare};
 pub use publish::{Run, run, run_in_full};
 pub use reading::Kind;
 pub use report::{Latency, Report};
 pub use scenario::{ClockSpec, LimitSpec, Scenario, ScenarioError, names};
+pub use server::{ServerError, Totals, Usage};
 pub use stats::Second;
 pub use transport::{Tls, TlsError};
 pub use trigger::Recorded;

@@ -1,6 +1,7 @@
 //! Listens to triggers as an insurer does: with a session that the broker keeps while we are away.
 
 use std::io::{self, Write};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use tokio::time::{sleep, sleep_until};
 use crate::options::{Login, Options, Protocol, Qos};
 use crate::packet::{Hello, Incoming};
 use crate::session::{Session, SessionError};
+use crate::stats::lock;
 use crate::trigger::Recorded;
 
 const KEEP_ALIVE_S: u16 = 20;
@@ -17,7 +19,10 @@ const KEEP_ALIVE_S: u16 = 20;
 const SESSION_S: u32 = 3_600;
 const BACKOFF: Duration = Duration::from_millis(500);
 
-/// Subscribes to `filter` until `stop` says so, and returns what came. `subscribed` becomes true
+/// What came so far.
+pub type Heard = Mutex<Vec<Recorded>>;
+
+/// Subscribes to `filter` until `stop` says so. What comes is in `heard`; `subscribed` becomes true
 /// when the broker has accepted the subscription. Each message is also written to `file`, if there
 /// is one.
 ///
@@ -27,10 +32,11 @@ pub async fn listen(
     options: &Options,
     client_id: &str,
     filter: &str,
+    heard: &Heard,
     mut file: Option<impl Write>,
     subscribed: watch::Sender<bool>,
     mut stop: watch::Receiver<bool>,
-) -> io::Result<Vec<Recorded>> {
+) -> io::Result<()> {
     let login = match &options.login {
         Login::User { name, password } => Some((name.clone(), password.clone())),
         Login::Device { .. } | Login::Anonymous => None,
@@ -42,11 +48,10 @@ pub async fn listen(
         will: None,
         session_s: SESSION_S,
     };
-    let mut heard = Vec::new();
     loop {
-        let listening = session(options, &hello, filter, &mut file, &subscribed, &mut heard);
+        let listening = session(options, &hello, filter, &mut file, &subscribed, heard);
         tokio::select! {
-            _ = stop.wait_for(|&stop| stop) => return Ok(heard),
+            _ = stop.wait_for(|&stop| stop) => return Ok(()),
             ended = listening => match ended {
                 Ended::Session(error) => tracing::warn!(%error, "not listening, trying again"),
                 Ended::Refused => {
@@ -58,7 +63,7 @@ pub async fn listen(
             },
         }
         tokio::select! {
-            _ = stop.wait_for(|&stop| stop) => return Ok(heard),
+            _ = stop.wait_for(|&stop| stop) => return Ok(()),
             () = sleep(BACKOFF) => {}
         }
     }
@@ -76,7 +81,7 @@ async fn session(
     filter: &str,
     file: &mut Option<impl Write>,
     subscribed: &watch::Sender<bool>,
-    heard: &mut Vec<Recorded>,
+    heard: &Heard,
 ) -> Ended {
     // A session that outlives its connection differs between the versions; 5 says for how long.
     let mut session = match Session::open(options, Protocol::V5, None, hello).await {
@@ -110,7 +115,7 @@ async fn session(
                     {
                         return Ended::File(error);
                     }
-                    heard.push(recorded);
+                    lock(heard).push(recorded);
                 }
                 session.dealt_with(qos, id);
             }

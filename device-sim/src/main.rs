@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use cli::{LoadArgs, RunArgs, VerifyArgs};
+use cli::{CompareArgs, LoadArgs, RegistryArgs, RunArgs, VerifyArgs};
 
 /// A simulated fleet of connected devices, and a load test for any MQTT broker.
 ///
@@ -24,12 +24,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Publish a fleet as it lives, until stopped (Ctrl-C)
+    /// Run a scenario, or the demo fleet until stopped (Ctrl-C)
     ///
-    /// The demo fleet: twelve cars that shuttle across European borders (somewhere one crosses
-    /// about every 15 s), eight trackers on foot, by bicycle, car and train, ten thermostats and
-    /// ten products.
-    #[command(after_help = "Example:\n  device-sim run --broker mqtt://127.0.0.1:1883 --seed 7")]
+    /// A scenario publishes, listens to triggers, looks at the server, and says whether all was as
+    /// it has to be; the exit code is 1 if not. Without a scenario: the demo fleet of twelve cars
+    /// that shuttle across European borders (somewhere one crosses about every 8 s), eight
+    /// trackers, ten thermostats and ten products.
+    #[command(after_help = "Examples:\n  \
+        device-sim run smoke --http http://127.0.0.1:8080 --html smoke.html\n  \
+        device-sim run morning-rush --scale 0.5 --report a.json\n  \
+        device-sim run --seed 7")]
     Run(RunArgs),
     /// Publish at a rate, or as fast as the broker acknowledges, and measure
     ///
@@ -51,6 +55,13 @@ enum Command {
         device-sim verify --ledger ledger.jsonl &\n  \
         device-sim run --seconds 120 --ledger ledger.jsonl; wait $!")]
     Verify(VerifyArgs),
+    /// Set the reports of two runs side by side
+    Compare(CompareArgs),
+    /// Print a registry for Datanaut in which the devices of a scenario have insured owners
+    #[command(after_help = "Example:\n  \
+        device-sim registry morning-rush > rush.toml\n  \
+        datanaut --no-sim --data rush-data --registry rush.toml")]
+    Registry(RegistryArgs),
 }
 
 #[tokio::main]
@@ -59,8 +70,10 @@ async fn main() -> Result<ExitCode> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.with_ansi(std::io::stderr().is_terminal()).init();
     match Cli::parse().command {
-        Command::Run(args) => cli::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => cli::run(args).await,
         Command::Load(args) => cli::load(args).await.map(|()| ExitCode::SUCCESS),
         Command::Verify(args) => cli::verify(args).await,
+        Command::Compare(args) => cli::compare_runs(&args).map(|()| ExitCode::SUCCESS),
+        Command::Registry(args) => cli::registry(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -220,6 +220,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// The same broker and login, for another client.
+    pub(crate) fn connect_only(&self) -> Self {
+        let mut options = Self::new(self.broker.clone());
+        options.tls = self.tls.clone();
+        options.login = self.login.clone();
+        options
+    }
+
     /// MQTT 5, QoS 1, a connection for each of up to 1,000 devices, until told to stop.
     #[must_use]
     pub fn new(broker: Broker) -> Self {

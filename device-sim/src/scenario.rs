@@ -281,25 +281,34 @@ impl Scenario {
             "# Made by `device-sim registry`: who owns the devices of a scenario.\n\n\
              [[insurer]]\nid = \"alpina\"\nname = \"Alpina Insurance\"\n",
         );
+        if self.demo {
+            for kind in [Kind::Car, Kind::Tracker, Kind::Thermostat, Kind::Product] {
+                let count = Fleet::demo(1).ids().filter(|id| id.starts_with(kind.name())).count();
+                text += &fleet_table(&format!("{}-", kind.name()), kind, 1, count, 2);
+            }
+        }
         for group in &self.group {
-            let products = match group.kind {
-                Kind::Car => r#""travel", "winter_tyres", "pay_as_you_drive""#,
-                Kind::Tracker => r#""travel", "healthy_living""#,
-                Kind::Thermostat => r#""home""#,
-                Kind::Product => r#""product_usage""#,
-            };
             let count = ((group.count as f64 * scale) as usize).max(1);
-            text += &format!(
-                "\n[[fleet]]\nprefix = \"{}\"\nkind = \"{}\"\nfirst = 0\ncount = {count}\n\
-                 digits = 5\ninsurer = \"alpina\"\nproducts = [{products}]\n\
-                 since = \"2010-01-01T00:00:00Z\"\nhome = \"DE\"\ncovers = [\"AT\", \"NL\"]\n\
-                 wording = \"sim-1\"\n",
-                group.prefix,
-                group.kind.name(),
-            );
+            text += &fleet_table(&group.prefix, group.kind, 0, count, 5);
         }
         text
     }
+}
+
+fn fleet_table(prefix: &str, kind: Kind, first: u32, count: usize, digits: u32) -> String {
+    let products = match kind {
+        Kind::Car => r#""travel", "winter_tyres", "pay_as_you_drive""#,
+        Kind::Tracker => r#""travel", "healthy_living""#,
+        Kind::Thermostat => r#""home""#,
+        Kind::Product => r#""product_usage""#,
+    };
+    format!(
+        "\n[[fleet]]\nprefix = \"{prefix}\"\nkind = \"{}\"\nfirst = {first}\ncount = {count}\n\
+         digits = {digits}\ninsurer = \"alpina\"\nproducts = [{products}]\n\
+         since = \"2010-01-01T00:00:00Z\"\nhome = \"DE\"\ncovers = [\"AT\", \"NL\"]\n\
+         wording = \"sim-1\"\n",
+        kind.name(),
+    )
 }
 
 impl PhaseSpec {

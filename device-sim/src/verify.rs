@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::report::{Latency, latency};
 use crate::stats::histogram;
@@ -41,7 +41,7 @@ impl Default for Limits {
 }
 
 /// The judgement on a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verdict {
     pub passed: bool,
     pub products: BTreeMap<String, Score>,
@@ -57,7 +57,7 @@ pub struct Verdict {
 }
 
 /// One product's part.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Score {
     /// What happened and had to be told.
     pub expected: u64,
@@ -314,6 +314,13 @@ fn pair(truths: &[&Truth], triggers: &[&Trigger], limits: &Limits) -> Pairs {
         }
     }
     pairs
+}
+
+impl Verdict {
+    /// Something that had to be told has not come yet.
+    pub(crate) fn is_short(&self) -> bool {
+        self.products.values().any(|score| score.missed > 0)
+    }
 }
 
 impl fmt::Display for Verdict {

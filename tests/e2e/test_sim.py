@@ -2,8 +2,12 @@
 
 import json
 import re
+from collections import defaultdict
+from pathlib import Path
 
-from datanaut import BINARIES, Process, wait_for
+from datanaut import BINARIES, Datanaut, Process, acknowledged, run, wait_for
+
+EVERYTHING_WRONG = Path(__file__).parent / "everything-wrong.toml"
 
 
 def verify(server, ledger, report, *flags):
@@ -44,3 +48,66 @@ def test_what_was_not_told_fails_the_verification(server, tmp_path):
         ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
         assert judge.wait(60) == 1, judge.said()
     assert "missed: car-01" in judge.out.text() and "FAILED" in judge.out.text()
+
+
+def run_scenario(server, tmp_path, scenario, *flags, seconds=240):
+    """Runs a scenario to its end: exit code, report, and what it said."""
+    report, page = tmp_path / "report.json", tmp_path / "report.html"
+    code, out, err = run(
+        BINARIES / "device-sim", "run", scenario, "--broker", server.broker,
+        "--http", f"http://127.0.0.1:{server.http}", "--report", report, "--html", page, *flags,
+        seconds=seconds,
+    )
+    print(out, err)
+    return code, json.loads(report.read_text()), out
+
+
+def registry_of(scenario, tmp_path):
+    """A registry in which the scenario's devices have insured owners."""
+    registry = tmp_path / "registry.toml"
+    registry.write_text(run(BINARIES / "device-sim", "registry", scenario)[1])
+    return registry
+
+
+def test_nothing_acknowledged_is_lost_when_everything_goes_wrong(tmp_path):
+    with Datanaut(tmp_path, registry=registry_of(EVERYTHING_WRONG, tmp_path)) as server:
+        acked = tmp_path / "acked"
+        code, report, out = run_scenario(server, tmp_path, EVERYTHING_WRONG, "--acked", acked)
+        assert code == 0 and report["passed"], out
+        travel = report["verdict"]["products"]["travel"]
+        assert travel["precision"] >= 0.99 and travel["recall"] >= 0.99
+        assert travel["doubled"] == 0 and travel["expected"] > 0
+        assert report["report"]["extra"] > 100 and report["report"]["cut_connections"] > 300
+        server.counts()
+        # Message by message: what was acknowledged is there.
+        by_device = defaultdict(set)
+        for device, ts, seq in acknowledged(acked):
+            by_device[device].add((ts, seq))
+        assert len(by_device) > 100
+        for device, keys in by_device.items():
+            readings = server.readings(device, min(ts for ts, _ in keys) - 1_000)
+            stored = {reading["seq"] for reading in readings if "seq" in reading}
+            # OwnTracks has no sequence numbers, and whole seconds.
+            if stored:
+                assert {seq for _, seq in keys} <= stored, device
+            else:
+                seconds = {int(Path(reading["ts"]).name[17:19]) for reading in readings}
+                assert {ts // 1_000 % 60 for ts, _ in keys} <= seconds, device
+
+
+def test_two_runs_can_be_compared(tmp_path):
+    reports = []
+    with Datanaut(tmp_path, registry=registry_of("smoke", tmp_path)) as server:
+        for seed in ("1", "2"):
+            folder = tmp_path / seed
+            folder.mkdir()
+            flags = ["--seconds", "3", "--grace", "0", "--seed", seed]
+            _, report, _ = run_scenario(server, folder, "smoke", *flags)
+            assert report["report"]["acknowledged"] == report["report"]["offered"] > 40
+            page = (folder / "report.html").read_text()
+            assert "<svg" in page
+            assert "http" not in page.replace(f"http://127.0.0.1:{server.http}", "")
+            reports.append(folder / "report.json")
+    code, out, _ = run(BINARIES / "device-sim", "compare", *reports)
+    assert code == 0 and "acknowledged a second" in out
+    assert "not runs of the same scenario" in out

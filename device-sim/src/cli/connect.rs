@@ -18,17 +18,19 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// The version of MQTT: 5, 3.1.1, or both by their shares as in 5=3,3.1.1=1
-    #[arg(long, default_value = "5")]
-    pub(crate) mqtt: Mix<Protocol>,
+    /// [default: 5]
+    #[arg(long)]
+    pub(crate) mqtt: Option<Mix<Protocol>>,
     /// 0, 1, 2, or several by their shares as in 0=1,1=8,2=1
-    #[arg(long, default_value = "1")]
-    pub(crate) qos: Mix<Qos>,
+    /// [default: 1]
+    #[arg(long)]
+    pub(crate) qos: Option<Mix<Qos>>,
     /// Connect from these addresses in turn, as in 127.0.0.2,127.0.0.3
     #[arg(long, value_delimiter = ',', value_name = "ADDRESSES")]
     pub(crate) sources: Vec<IpAddr>,
-    /// The same seed gives the same devices
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    /// The same seed gives the same devices, and the same faults [default: 1]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
     /// Log in as this user on all connections; without it, each with its device's id as username
     #[arg(long, conflicts_with = "anonymous")]
     pub(crate) username: Option<String>,
@@ -38,22 +40,31 @@ pub(crate) struct Connect {
     /// Log in without a username
     #[arg(long)]
     pub(crate) anonymous: bool,
-    /// Unacknowledged messages a connection may have, 1 to 100
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub(crate) window: u16,
+    /// Unacknowledged messages a connection may have, 1 to 100 [default: 50]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) window: Option<u16>,
 }
 
 impl Connect {
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed.unwrap_or(1)
+    }
+
     pub(crate) fn options(&self) -> Result<Options> {
         let mut options = Options::new(self.broker.clone());
         options.tls = match self.broker.tls {
             true => Some(Tls::new(self.ca_file.as_deref())?),
             false => None,
         };
-        options.protocol = self.mqtt.clone();
-        options.qos = self.qos.clone();
+        if let Some(protocol) = &self.mqtt {
+            options.protocol = protocol.clone();
+        }
+        if let Some(qos) = &self.qos {
+            options.qos = qos.clone();
+        }
         options.sources = self.sources.clone();
-        options.window = self.window;
+        options.window = self.window.unwrap_or(options.window);
+        options.seed = self.seed();
         options.login = match (&self.username, &self.password) {
             _ if self.anonymous => Login::Anonymous,
             (None, password) => Login::Device { password: password.clone() },

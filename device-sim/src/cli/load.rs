@@ -82,7 +82,7 @@ pub(crate) async fn load(args: LoadArgs) -> Result<()> {
     options.progress = Some(Duration::from_secs(5));
     options.ledger = args.ledger.as_deref().map(create).transpose()?;
     options.acked = args.acked.as_deref().map(append_to).transpose()?;
-    let fleet = Fleet::load(kind, args.devices as usize, &prefix, args.rate, args.connect.seed);
+    let fleet = Fleet::load(kind, args.devices as usize, &prefix, args.rate, args.connect.seed());
     let report = device_sim::run(fleet, options, interrupted()).await;
     print!("{report}");
     if let Some(path) = &args.report {

@@ -1,10 +1,12 @@
 //! The commands, one file each.
 
+mod compare;
 mod connect;
 mod load;
 mod run;
 mod verify;
 
+pub(crate) use compare::{CompareArgs, RegistryArgs, compare_runs, registry};
 pub(crate) use load::{LoadArgs, load};
 pub(crate) use run::{RunArgs, run};
 pub(crate) use verify::{VerifyArgs, verify};

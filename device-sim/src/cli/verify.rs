@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use device_sim::{Clock, Limits, Line, Options, Recorded, Truth, Verdict, judge, listen};
+use device_sim::{Clock, Heard, Limits, Line, Recorded, Truth, Verdict, judge, listen};
 use tokio::sync::watch;
 
 use super::connect::{Connect, create, interrupted, seconds};
@@ -94,36 +95,31 @@ async fn watch_and_judge(args: &VerifyArgs, limits: &Limits) -> Result<Verdict> 
     let (subscribed, mut ready) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let filter = args.topic.clone();
-    let listener =
-        tokio::spawn(async move { hear(&options, &filter, record, subscribed, stopped).await });
-    if ready.wait_for(|&ready| ready).await.is_ok() {
-        tracing::info!(topic = args.topic, "listening");
-        tokio::select! {
-            ended = ledger_ended(&args.ledger) => ended?,
-            () = interrupted() => {}
-        }
-        tracing::info!("the ledger has ended, waiting for what is missing");
-        tokio::select! {
-            () = tokio::time::sleep(seconds(args.grace)?) => {}
-            () = interrupted() => {}
-        }
+    let heard = Arc::new(Heard::default());
+    let hearing = Arc::clone(&heard);
+    let mut listener = tokio::spawn(async move {
+        let client_id = format!("device-sim-verify-{}", std::process::id());
+        listen(&options, &client_id, &filter, &hearing, record, subscribed, stopped).await
+    });
+    tokio::select! {
+        ended = &mut listener => ended.context("the listener")??,
+        _ = ready.wait_for(|&ready| ready) => {}
+    }
+    tracing::info!(topic = args.topic, "listening");
+    tokio::select! {
+        ended = ledger_ended(&args.ledger) => ended?,
+        () = interrupted() => {}
+    }
+    tracing::info!("the ledger has ended, waiting for what is missing");
+    tokio::select! {
+        () = tokio::time::sleep(seconds(args.grace)?) => {}
+        () = interrupted() => {}
     }
     stop.send_replace(true);
-    let recorded = listener.await.context("the listener")??;
+    listener.await.context("the listener")??;
     let Ledger { truths, .. } = Ledger::read(&args.ledger, &args.devices)?;
-    Ok(judge(&truths, &recorded, limits, Clock::WALL))
-}
-
-async fn hear(
-    options: &Options,
-    filter: &str,
-    record: Option<File>,
-    subscribed: watch::Sender<bool>,
-    stopped: watch::Receiver<bool>,
-) -> Result<Vec<Recorded>> {
-    let client_id = format!("device-sim-verify-{}", std::process::id());
-    let heard = listen(options, &client_id, filter, record, subscribed, stopped).await?;
-    Ok(heard)
+    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(judge(&truths, &heard, limits, Clock::WALL))
 }
 
 async fn ledger_ended(path: &Path) -> Result<()> {

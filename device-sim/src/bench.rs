@@ -1,0 +1,229 @@
+//! Runs a scenario: listens, publishes, watches the server, and judges.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::listen::{Heard, listen};
+use crate::options::{ClockStart, Mix, Options, Protocol, Qos};
+use crate::outcome::{Machine, Outcome, ServerSide};
+use crate::publish::{Run, run_in_full};
+use crate::scenario::{ClockSpec, Scenario, ScenarioError};
+use crate::server::{Process, Server, ServerError, Totals, Usage};
+use crate::stats::lock;
+use crate::verify::{Limits, Verdict, judge};
+
+/// How a scenario is run.
+#[derive(Debug)]
+pub struct Settings {
+    /// By which name it was asked for.
+    pub name: String,
+    /// Times as many devices, at times the load.
+    pub scale: f64,
+    /// In the place of the scenario's.
+    pub seed: Option<u64>,
+    pub seconds: Option<f64>,
+    pub protocol: Option<Mix<Protocol>>,
+    pub qos: Option<Mix<Qos>>,
+    pub window: Option<u16>,
+    /// The server's HTTP side, for its totals and its clock.
+    pub http: Option<String>,
+    /// How long to wait for triggers that are missing.
+    pub grace: Duration,
+    /// Repeats the run.
+    pub command: String,
+    /// Keep the triggers that come.
+    pub record: Option<File>,
+}
+
+/// Why a scenario could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error("{0}")]
+    Scenario(#[from] ScenarioError),
+    #[error("{0}")]
+    Server(#[from] ServerError),
+    #[error("the scenario goes by the server's clock: say where that is with --http")]
+    NoHttp,
+    #[error("cannot listen to triggers: {0}")]
+    Listen(#[from] std::io::Error),
+    #[error("a task of the simulator failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// With a fast clock the fleet's stays so much behind the server's, so that nothing seems to come
+/// from the future.
+const BEHIND: Duration = Duration::from_secs(3);
+
+/// Runs `scenario`, with `options` for how to reach the broker.
+///
+/// # Errors
+/// When it cannot begin: a server that does not answer, a refused subscription.
+pub async fn bench(
+    scenario: &Scenario,
+    mut settings: Settings,
+    mut options: Options,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Outcome, BenchError> {
+    let seed = settings.seed.unwrap_or(scenario.seed);
+    scenario.apply(&mut options)?;
+    options.seed = seed;
+    options.protocol = settings.protocol.take().unwrap_or(options.protocol);
+    options.qos = settings.qos.take().unwrap_or(options.qos);
+    options.window = settings.window.unwrap_or(options.window);
+    if let Some(seconds) = settings.seconds {
+        options.duration = Some(Duration::from_secs_f64(seconds.clamp(0.1, 3.2e7)));
+    }
+    options.keep_truths = scenario.verify;
+    let server = settings.http.as_deref().map(Server::new);
+    if scenario.clock == ClockSpec::Server {
+        let server = server.clone().ok_or(BenchError::NoHttp)?;
+        let (at, speed) = spawn_blocking(move || server.clock()).await??;
+        let behind_ms = if speed > 1.0 { BEHIND.as_secs_f64() * 1e3 * speed } else { 0.0 };
+        options.clock_start = Some(ClockStart { ms: at.ms - behind_ms as i64, ..at });
+        options.clock_speed = speed;
+        tracing::info!(speed, "going by the server's clock");
+    }
+    let fleet = scenario.fleet(settings.scale, seed)?;
+    let before = totals(server.as_ref()).await?;
+    let listener = match scenario.verify {
+        true => Some(Listener::start(&options, settings.record.take()).await?),
+        false => None,
+    };
+    let watcher = Watcher::start(options.broker.port);
+    let started_at = Timestamp::now();
+    let run = run_in_full(fleet, options, shutdown).await;
+    let (own_usage, server_usage) = watcher.stop().await;
+    let verdict = match listener {
+        Some(listener) => {
+            let limits = Limits {
+                precision: scenario.limits.precision.unwrap_or(0.0),
+                recall: scenario.limits.recall.unwrap_or(0.0),
+                ..Limits::default()
+            };
+            Some(listener.judge(&run, &limits, settings.grace).await?)
+        }
+        None => None,
+    };
+    let after = totals(server.as_ref()).await?;
+    let mut outcome = Outcome {
+        scenario: settings.name,
+        about: scenario.about.clone(),
+        passed: false,
+        checks: Vec::new(),
+        warnings: Vec::new(),
+        started_at,
+        seed,
+        scale: settings.scale,
+        command: settings.command,
+        machine: Machine::here(),
+        warm_up_s: scenario.warm_up_s,
+        report: run.report,
+        verdict,
+        server: Some(ServerSide {
+            totals: before.zip(after).map(|(before, after)| after.since(before)),
+            balanced: after.map(Totals::balanced),
+            usage: server_usage,
+        }),
+        seconds: run.seconds,
+        own_usage,
+    };
+    outcome.judge(&scenario.limits);
+    Ok(outcome)
+}
+
+async fn totals(server: Option<&Server>) -> Result<Option<Totals>, BenchError> {
+    let Some(server) = server.cloned() else { return Ok(None) };
+    Ok(Some(spawn_blocking(move || server.totals()).await??))
+}
+
+/// Hears triggers in the background.
+struct Listener {
+    heard: Arc<Heard>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Listener {
+    async fn start(options: &Options, record: Option<File>) -> Result<Self, BenchError> {
+        let heard = Arc::new(Heard::default());
+        let (subscribed, mut ready) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let ears = options.connect_only();
+        let hearing = Arc::clone(&heard);
+        let mut task = tokio::spawn(async move {
+            let client_id = format!("device-sim-listener-{}", std::process::id());
+            listen(&ears, &client_id, "triggers/#", &hearing, record, subscribed, stopped).await
+        });
+        tokio::select! {
+            ended = &mut task => ended??,
+            _ = ready.wait_for(|&ready| ready) => {}
+        }
+        Ok(Self { heard, stop, task })
+    }
+
+    /// Waits for what is missing, at most for the grace, and judges.
+    async fn judge(
+        self,
+        run: &Run,
+        limits: &Limits,
+        grace: Duration,
+    ) -> Result<Verdict, BenchError> {
+        let ended = Instant::now();
+        let judged = || judge(&run.truths, &lock(&self.heard), limits, run.clock);
+        while ended.elapsed() < grace && judged().is_short() {
+            sleep(Duration::from_millis(500)).await;
+        }
+        // What is false or doubled comes at about the same time as what is right.
+        sleep(Duration::from_secs(1)).await;
+        self.stop.send_replace(true);
+        let verdict = judged();
+        self.task.await??;
+        Ok(verdict)
+    }
+}
+
+/// Looks every second at what the simulator and the server use.
+struct Watcher {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<(Vec<Usage>, Vec<Usage>)>,
+}
+
+impl Watcher {
+    fn start(port: u16) -> Self {
+        let (stop, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let usage = Mutex::new((Vec::new(), Vec::new()));
+            let mut own = Process::own();
+            // A server elsewhere is not seen.
+            let mut server =
+                spawn_blocking(move || Process::listening_on(port)).await.ok().flatten();
+            let looking = async {
+                let mut every = interval(Duration::from_secs(1));
+                every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    every.tick().await;
+                    let mut usage = lock(&usage);
+                    usage.0.extend(own.usage());
+                    usage.1.extend(server.as_mut().and_then(Process::usage));
+                }
+            };
+            tokio::select! {
+                () = looking => {}
+                _ = stopped.wait_for(|&stop| stop) => {}
+            }
+            usage.into_inner().unwrap_or_default()
+        });
+        Self { stop, task }
+    }
+
+    async fn stop(self) -> (Vec<Usage>, Vec<Usage>) {
+        self.stop.send_replace(true);
+        self.task.await.unwrap_or_default()
+    }
+}
