@@ -106,7 +106,7 @@ def test_two_runs_can_be_compared(tmp_path):
             assert report["report"]["acknowledged"] == report["report"]["offered"] > 40
             page = (folder / "report.html").read_text()
             assert "<svg" in page
-            assert "http" not in page.replace(f"http://127.0.0.1:{server.http}", "")
+            assert not any(word in page for word in ("src=", "href=", "url(", "@import"))
             reports.append(folder / "report.json")
     code, out, _ = run(BINARIES / "device-sim", "compare", *reports)
     assert code == 0 and "acknowledged a second" in out
