@@ -1,3 +1,4 @@
+mod bench;
 mod check;
 mod cli;
 mod config;
@@ -39,6 +40,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Some(Command::Check(args)) => Ok(check::run(&args)),
         Some(Command::Replay(args)) => replay::run(&args).await,
+        Some(Command::Bench(args)) => {
+            tokio::task::spawn_blocking(move || bench::run(&args)).await?
+        }
         Some(Command::Quarantine(command)) => {
             tokio::task::spawn_blocking(move || quarantine::run(&command)).await?
         }

@@ -103,7 +103,7 @@ fn clock(config: &Config) -> Clock {
     }
 }
 
-fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
+pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
     let started = Journal::start(journal::Options {
         dir: config.data.dir.clone(),
         seed: seed(config)?,

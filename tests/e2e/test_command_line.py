@@ -43,7 +43,7 @@ def test_a_file_that_is_not_there(tmp_path):
     assert code == 2 and "nowhere.toml" in err
 
 
-@pytest.mark.parametrize("command", [[], ["check"], ["replay"], ["quarantine"], ["quarantine", "retry"]])
+@pytest.mark.parametrize("command", [[], ["check"], ["replay"], ["quarantine"], ["quarantine", "retry"], ["bench"]])
 def test_help(command):
     code, out, _ = datanaut(*command, "--help")
     assert code == 0 and "Usage: datanaut" in out

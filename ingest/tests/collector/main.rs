@@ -7,7 +7,6 @@ mod handshake;
 mod hostile;
 mod order;
 mod peer;
-mod rate;
 mod real;
 mod rig;
 #[path = "../broker/wire.rs"]

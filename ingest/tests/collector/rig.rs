@@ -104,12 +104,6 @@ impl Rig {
         self.arrivals
     }
 
-    /// For a pipeline of one's own; the collectors run for as long as the process.
-    pub fn into_pipeline(self) -> (Runtime, mpsc::Receiver<Arrival>) {
-        std::mem::forget(self.collectors);
-        (self.runtime, self.arrivals)
-    }
-
     /// Stops in order, while `during` plays the pipeline and the broker.
     pub fn stop(self, during: impl FnOnce(&mut mpsc::Receiver<Arrival>)) {
         let Self { runtime, collectors, mut arrivals, .. } = self;
