@@ -1,9 +1,29 @@
 //! Weather as it comes in: what a feed says about one cell, hour by hour.
 //!
 //! A [`Series`] is to the weather what a reading is to a device. It is joined with readings where
-//! it is used, never here.
+//! it is used, never here. Feature `weather` has what asks for it: a thread a feed ([`FeedThread`])
+//! asks what its [`Ledger`] allows; `http` makes the request; `open_meteo`, `met_norway`, `metar`,
+//! `openweather` and [`file`] read what comes, each purely.
 
 mod cell;
+#[cfg(feature = "weather")]
+mod fault;
+#[cfg(feature = "weather")]
+mod feed;
+#[cfg(feature = "weather")]
+pub mod file;
+#[cfg(feature = "weather")]
+mod http;
+#[cfg(feature = "weather")]
+mod ledger;
+#[cfg(feature = "weather")]
+mod met_norway;
+#[cfg(feature = "weather")]
+pub mod metar;
+#[cfg(feature = "weather")]
+mod open_meteo;
+#[cfg(feature = "weather")]
+mod openweather;
 mod values;
 
 use std::sync::Arc;
@@ -11,6 +31,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use cell::Cell;
+#[cfg(feature = "weather")]
+pub use fault::Fault;
+#[cfg(feature = "weather")]
+pub use feed::{Brought, Desk, FeedOptions, FeedStatus, FeedStatuses, FeedThread, Kind};
+#[cfg(feature = "weather")]
+pub use ledger::{Cost, Freshness, Ledger, Limits, Needs, Next};
 pub use values::{Dropped, Values};
 
 pub const HOUR_MS: i64 = 3_600_000;
@@ -42,4 +68,20 @@ pub struct Hour {
     pub observed: bool,
     #[serde(flatten)]
     pub values: Values,
+}
+
+/// What a payload says.
+#[cfg(feature = "weather")]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parsed {
+    pub series: Vec<Series>,
+    pub dropped: Dropped,
+}
+
+/// The dew point of air with a relative humidity in per cent: the Magnus formula with the figures of
+/// the World Meteorological Organization (WMO-No. 8), good to 0.1 K.
+#[cfg(feature = "weather")]
+fn dew_point_c(temperature_c: f64, humidity: f64) -> Option<f64> {
+    let log = (humidity / 100.0).ln() + 17.62 * temperature_c / (243.12 + temperature_c);
+    (humidity > 0.0 && humidity <= 100.0).then(|| 243.12 * log / (17.62 - log))
 }
