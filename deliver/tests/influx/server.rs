@@ -1,0 +1,172 @@
+//! A stand-in for InfluxDB 2: it takes what it can read, and answers as InfluxDB does, or worse.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use flate2::read::GzDecoder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::protocol::{Field, Point, parse, split};
+
+/// What happens to the next request.
+#[derive(Clone, Debug)]
+pub(crate) enum Play {
+    /// Status and headers, a blank line, a body.
+    Answer(u16, &'static str, &'static str),
+    /// No answer at all.
+    Hang,
+    /// The connection ends when half of the request has been read.
+    CloseInRequest,
+    /// The points are taken, and the connection ends in the middle of the answer.
+    CloseInAnswer,
+}
+
+/// What it does with points it does not like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Strictness {
+    /// One unreadable line and nothing is written.
+    Whole,
+    /// The others are written.
+    Partial,
+}
+
+type Key = (String, BTreeMap<String, String>, i64);
+
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    pub(crate) points: BTreeMap<Key, BTreeMap<String, Field>>,
+    /// Lines in each request that was answered.
+    pub(crate) requests: Vec<usize>,
+    pub(crate) plays: VecDeque<Play>,
+    /// Goes on for as long as it stands here.
+    pub(crate) always: Option<Play>,
+    pub(crate) bad: Option<(Strictness, fn(&Point) -> bool)>,
+    pub(crate) most_lines: Option<usize>,
+    /// What a request must not be like.
+    pub(crate) complaints: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = Self { addr, shelf: Arc::default() };
+        let serving = server.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let server = serving.clone();
+                // A client that goes away is none of its business.
+                tokio::spawn(async move { server.converse(stream).await.ok() });
+            }
+        });
+        server
+    }
+
+    pub(crate) fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap()
+    }
+
+    async fn converse(&self, stream: TcpStream) -> std::io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await?);
+            }
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .and_then(|length| length.trim().parse().ok())
+                .unwrap_or(0);
+            let play = {
+                let mut shelf = self.shelf();
+                shelf.plays.pop_front().or_else(|| shelf.always.clone())
+            };
+            if let Some(Play::CloseInRequest) = play {
+                let mut half = vec![0; length / 2];
+                stream.read_exact(&mut half).await?;
+                return Ok(());
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await?;
+            let answer = match play {
+                None | Some(Play::CloseInAnswer) => self.take(&head, &body),
+                Some(Play::Answer(status, headers, body)) => (status, headers, body.to_owned()),
+                Some(Play::Hang) => std::future::pending().await,
+                Some(Play::CloseInRequest) => return Ok(()),
+            };
+            let (status, headers, body) = answer;
+            let text = format!(
+                "HTTP/1.1 {status} As Said\r\n{headers}content-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            if let Some(Play::CloseInAnswer) = play {
+                stream.write_all(&text.as_bytes()[..12]).await?;
+                return Ok(());
+            }
+            let text = if status == 204 { "HTTP/1.1 204 No Content\r\n\r\n" } else { &text };
+            stream.write_all(text.as_bytes()).await?;
+        }
+    }
+
+    fn take(&self, head: &str, body: &[u8]) -> (u16, &'static str, String) {
+        let mut shelf = self.shelf();
+        for part in [
+            "post /api/v2/write?bucket=cars+and+more&org=plant&precision=ms http/1.1",
+            "authorization: token secret",
+            "content-encoding: gzip",
+        ] {
+            if !head.contains(part) {
+                shelf.complaints.push(format!("no {part:?} in {head:?}"));
+            }
+        }
+        let mut text = String::new();
+        if let Err(error) = GzDecoder::new(body).read_to_string(&mut text) {
+            shelf.complaints.push(format!("not gzip: {error}"));
+        }
+        let lines = split(&text);
+        shelf.requests.push(lines.len());
+        if lines.is_empty() {
+            shelf.complaints.push("an empty request".to_owned());
+        }
+        if shelf.most_lines.is_some_and(|most| lines.len() > most) {
+            return (413, "", r#"{"code":"request too large","message":"too many points"}"#.into());
+        }
+        let mut points = Vec::new();
+        for line in &lines {
+            match parse(line) {
+                Ok(point) => points.push(point),
+                Err(error) => shelf.complaints.push(format!("{line:?}: {error}")),
+            }
+        }
+        let (bad, good): (Vec<_>, Vec<_>) =
+            points.into_iter().partition(|point| shelf.bad.is_some_and(|(_, bad)| bad(point)));
+        if !bad.is_empty() && matches!(shelf.bad, Some((Strictness::Whole, _))) {
+            let message = "unable to parse 'car,device=…': missing fields";
+            return (400, "", format!(r#"{{"code":"invalid","message":"{message}"}}"#));
+        }
+        for point in good {
+            let key = (point.measurement, point.tags, point.time_ms);
+            shelf.points.entry(key).or_default().extend(point.fields);
+        }
+        if bad.is_empty() {
+            return (204, "", String::new());
+        }
+        let message = format!(
+            "failure writing points to database: partial write: points beyond retention policy \
+             dropped={}",
+            bad.len()
+        );
+        (422, "", format!(r#"{{"code":"unprocessable entity","message":"{message}"}}"#))
+    }
+}
