@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::CheckArgs;
-use crate::config::{Config, ConfigError, collecting};
+use crate::config::{Config, ConfigError, collecting, writing_to_influx};
 
 pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     match Config::load(&args.file) {
@@ -68,7 +68,10 @@ fn summary(config: &Config) -> String {
             journal.max_batch,
         ),
     ];
-    let lines = std::iter::once(embedded).chain(collecting(config)).chain(lines);
+    let lines = std::iter::once(embedded)
+        .chain(collecting(config))
+        .chain(lines)
+        .chain(writing_to_influx(config));
     lines.map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 

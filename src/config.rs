@@ -2,6 +2,7 @@
 
 mod collect;
 mod error;
+mod influx;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -18,6 +19,7 @@ use serde::de::{self, Deserialize, Deserializer};
 
 pub(crate) use collect::{Collector, summary as collecting};
 pub(crate) use error::ConfigError;
+pub(crate) use influx::{Influx, summary as writing_to_influx};
 
 use crate::cli::ServeArgs;
 
@@ -37,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) weather: Weather,
     pub(crate) rules: Rules,
     pub(crate) journal: Journal,
+    /// An InfluxDB that readings go on to.
+    pub(crate) influx: Option<Influx>,
 }
 
 /// The embedded broker.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use dashboards::{App, Info};
+use deliver::influx::Influx;
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::{Entry, Registry, RegistryFile};
@@ -14,11 +15,11 @@ use enrich::weather::Synthetic;
 use ingest::broker::{Account, BrokerOptions, Credentials, TokenHash};
 use ingest::source::Sources;
 use ingest::{Arrival, Clock};
-use journal::{Health, Journal, Quarantine, Started};
+use journal::{Followers, Health, Journal, Quarantine, Started};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{Config, Feed};
+use crate::config::{Config, Feed, writing_to_influx};
 use crate::front::{Front, Home, Sides};
 use crate::rules;
 
@@ -37,6 +38,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     let http = listener.local_addr().context("the web server's address")?;
     let sides = sides(config, &journal.registry())?;
     let quarantine = quarantine(config, &journal, &arrivals)?;
+    let influx = influx(config, &journal, &clock)?;
     let front = Front::start(sides, clock.clone(), arrivals, journal.clone())?;
     let mqtt = match front.addr {
         Some(addr) => addr,
@@ -49,6 +51,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         quarantine,
         registry: journal.registry(),
         broker: front.state.clone(),
+        influx: influx.as_ref().map(Influx::report),
         info: Info { version: env!("CARGO_PKG_VERSION"), mqtt, started_ms: clock.now_ms() },
         clock,
     };
@@ -56,6 +59,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     if let Some(dir) = &config.rules.dir {
         tokio::spawn(rules::watch(dir.clone(), journal.clone(), stopped.clone()));
     }
+    let writing = influx.map(|influx| tokio::spawn(influx.run(stopped.clone())));
     let simulation =
         config.sim.enabled.then(|| tokio::spawn(simulate(mqtt, config.sim.seed, stopped)));
     welcome(config, mqtt, http);
@@ -84,6 +88,13 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     {
         simulation.abort();
     }
+    if let Some(writing) = writing
+        && writing.await.is_err()
+    {
+        tracing::error!(
+            "the output to InfluxDB panicked; it goes on where it was at the next start"
+        );
+    }
     front.stop().await;
     let drained = journal.clone();
     tokio::task::spawn_blocking(move || drained.join()).await.context("the journal's end")?;
@@ -104,6 +115,10 @@ fn clock(config: &Config) -> Clock {
 }
 
 pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
+    let followers = config.influx.as_ref().map(|influx| Followers {
+        outputs: vec![deliver::influx::OUTPUT],
+        most_bytes: influx.backlog_bytes(),
+    });
     let started = Journal::start(journal::Options {
         dir: config.data.dir.clone(),
         seed: seed(config)?,
@@ -117,7 +132,7 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
         quarantine_keep_ms: config.journal.quarantine_keep.as_millis() as i64,
         max_batch: config.journal.max_batch,
         log_readings: journal::LOG_READINGS,
-        followers: journal::Followers::default(),
+        followers: followers.unwrap_or_default(),
     })?;
     Ok(started)
 }
@@ -127,6 +142,11 @@ pub(crate) fn world(config: &Config) -> World {
     let Feed::Synthetic = config.weather.feed;
     let weather = enrich::weather::Feed::Synthetic(Synthetic::new(config.weather.seed));
     World { atlas: Atlas::load(), weather }
+}
+
+fn influx(config: &Config, journal: &Journal, clock: &Clock) -> Result<Option<Influx>> {
+    let Some(table) = &config.influx else { return Ok(None) };
+    Ok(Some(Influx::new(&table.options()?, journal.clone(), clock.clone())?))
 }
 
 fn seed(config: &Config) -> Result<Vec<Entry>> {
@@ -265,6 +285,9 @@ fn welcome(config: &Config, mqtt: SocketAddr, http: SocketAddr) {
         println!("  collects from {}", collector.url);
     }
     println!("  journal  {dir}");
+    if let Some(influx) = writing_to_influx(config) {
+        println!("  {influx}");
+    }
     println!("  weather  {}, seed {}", config.weather.feed.name(), config.weather.seed);
     match config.sim.enabled {
         true => println!("  fleet    simulated: 12 cars, 8 trackers, 10 thermostats, 10 products"),

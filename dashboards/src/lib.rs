@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deliver::influx::InfluxReport;
 use enrich::registry::Registry;
 use ingest::Clock;
 use journal::{Live, Quarantine, Reader};
@@ -50,6 +51,8 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// Whether devices can publish now.
     pub broker: watch::Receiver<BrokerState>,
+    /// How the output to InfluxDB goes, if there is one.
+    pub influx: Option<watch::Receiver<InfluxReport>>,
     pub clock: Clock,
     pub info: Info,
 }

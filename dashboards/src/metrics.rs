@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use deliver::influx::{InfluxReport, InfluxState};
 use ingest::Reason;
 use journal::Health;
 
@@ -23,6 +24,9 @@ fn exposition(app: &App, streams: usize) -> String {
     let mut out = Exposition::default();
     counters(&mut out, app);
     gauges(&mut out, app, streams);
+    if let Some(report) = &app.influx {
+        influx(&mut out, &report.borrow().clone(), app.clock.now_ms());
+    }
     out.0
 }
 
@@ -107,6 +111,26 @@ fn gauges(out: &mut Exposition, app: &App, streams: usize) {
         .sample(&[], app.info.started_ms as f64 / 1e3);
     out.family("build_info", "gauge", "1, labelled with the version.")
         .sample(&[("version", app.info.version)], 1);
+}
+
+/// Since the start of the process, unlike the journal's totals.
+fn influx(out: &mut Exposition, report: &InfluxReport, now_ms: i64) {
+    let totals = [
+        ("points_written", "Points that InfluxDB took.", report.points_written),
+        ("points_refused", "Points that InfluxDB refused.", report.points_refused),
+        ("readings_withheld", "Readings without consent by now.", report.readings_withheld),
+        ("values_left_out", "Values without a form in line protocol.", report.values_left_out),
+        ("requests_failed", "Requests that failed or were refused.", report.requests_failed),
+    ];
+    for (name, help, total) in totals {
+        out.family(&format!("influx_{name}_total"), "counter", help).sample(&[], total);
+    }
+    let writing = usize::from(report.state == InfluxState::Writing);
+    out.family("influx_writing", "gauge", "1 unless InfluxDB is away or denies.")
+        .sample(&[], writing);
+    let behind_ms = report.waiting_since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0));
+    out.family("influx_behind_seconds", "gauge", "Age of the oldest reading not yet written.")
+        .sample(&[], behind_ms as f64 / 1e3);
 }
 
 #[derive(Default)]

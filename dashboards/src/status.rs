@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use deliver::influx::InfluxReport;
 use ingest::DeviceKind;
 use jiff::Timestamp;
 use journal::{Counts, FleetDevice, Health};
@@ -26,6 +27,8 @@ pub(crate) struct Status {
     ready: bool,
     journal: Health,
     broker: BrokerState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    influx: Option<InfluxReport>,
     counts: Counts,
     /// Whether received = stored + quarantined + refused + duplicate.
     balanced: bool,
@@ -66,6 +69,7 @@ impl Status {
             ready: is_ready(app),
             journal: app.live.health().borrow().clone(),
             broker: app.broker.borrow().clone(),
+            influx: app.influx.as_ref().map(|report| report.borrow().clone()),
             balanced: counts.balance(),
             counts,
             rates,

@@ -16,11 +16,11 @@ fn check(text: &str, expect: &str) {
     assert!(error.contains(expect), "{error:?} does not contain {expect:?}");
 }
 
-/// The sample with its commented-out keys (`# key = value`) and tables (`# [[table]]`) switched on.
+/// The sample with its commented-out keys (`# key = value`) and tables (`# [table]`) switched on.
 fn sample_with_everything() -> String {
     let is_key = |rest: &str| rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
     let switched_on = |line: &str| match line.strip_prefix("# ") {
-        Some(rest) if is_key(rest) || rest.starts_with("[[") => rest.to_owned(),
+        Some(rest) if is_key(rest) || rest.starts_with('[') => rest.to_owned(),
         _ => line.to_owned(),
     };
     SAMPLE.lines().map(switched_on).collect::<Vec<_>>().join("\n")
@@ -43,6 +43,7 @@ fn the_sample_explains_every_optional_key_with_a_valid_value() {
     assert!(collector.username.is_some() && collector.password_file.is_some());
     assert!(collector.share.is_some());
     assert!(!config.source[0].devices.is_empty() && !config.source[0].from.is_empty());
+    assert!(config.influx.unwrap().token_file.is_some());
 }
 
 #[test]
@@ -106,6 +107,33 @@ fn what_makes_no_sense_is_refused_where_it_is_written() {
     check("[journal]\nquarantine_keep = \"1y\"", "datanaut.toml:2:19: ");
     check("[journal]\nmax_batch = 0", "journal.max_batch");
     check("[data]\ndir = \"\"", "data.dir");
+}
+
+#[test]
+fn what_cannot_be_written_to_is_refused_where_it_is_written() {
+    let influx = |url: &str, rest: &str| {
+        format!("[influx]\nurl = \"{url}\"\norg = \"plant\"\nbucket = \"cars\"\n{rest}")
+    };
+    let plain = |rest: &str| influx("http://localhost:8086", rest);
+    check("[influx]\nurl = \"http://localhost\"", "missing field `org`");
+    check(&influx("https://localhost", ""), "datanaut.toml:2:7: TLS is not supported here");
+    check(&influx("http://localhost/influx", ""), "more than a host and a port");
+    check(&plain("tokenfile = \"t\""), "5:1: unknown key `tokenfile`, did you mean `token_file`?");
+    check(&plain("batch_readings = 0"), "5:1: influx.batch_readings: must be from 1");
+    check(&plain("batch_age = \"1d\""), "5:1: influx.batch_age");
+    check(&plain("timeout = \"1ms\""), "5:1: influx.timeout");
+    check(&plain("backlog_mb = 0"), "5:1: influx.backlog_mb");
+    check(&influx("http://localhost", "").replace("cars", " "), "4:1: influx.bucket: is empty");
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    let config = parse(&plain(&format!("token_file = \"{}\"", file.display()))).unwrap();
+    let token = || config.influx.as_ref().unwrap().options().map(|options| options.token);
+    assert!(token().unwrap_err().to_string().contains("cannot read the token"));
+    std::fs::write(&file, "\n").unwrap();
+    assert!(token().unwrap_err().to_string().contains("has no token"));
+    std::fs::write(&file, " s3cret== \n").unwrap();
+    assert_eq!(token().unwrap(), "s3cret==");
 }
 
 #[test]

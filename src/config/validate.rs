@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Config, Port};
+use super::{Config, Influx, Port};
 
 /// A key whose value cannot be used, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +55,8 @@ impl Config {
             );
         }
         self.validate_collecting()?;
-        self.validate_journal()
+        self.validate_journal()?;
+        self.influx.as_ref().map_or(Ok(()), Influx::validate)
     }
 
     fn validate_journal(&self) -> Result<(), Wrong> {

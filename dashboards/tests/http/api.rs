@@ -1,4 +1,5 @@
 use dashboards::BrokerState;
+use deliver::influx::{InfluxReport, InfluxState};
 use ingest::Clock;
 use serde_json::json;
 
@@ -22,6 +23,36 @@ async fn ready_means_that_devices_can_publish() {
     assert!(hindrance["advice"].is_string());
     assert_eq!(get(site.addr, "/healthz").await.status, 200);
     assert_eq!(get(site.addr, "/v1/status").await.json()["broker"]["state"], "closed");
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_cannot_write_is_named_and_keeps_nobody_from_publishing() {
+    let site = Site::start("127.0.0.1:0").await;
+    let advice = "give a token that may write to bucket `cars`".to_owned();
+    site.influx.send_replace(InfluxReport {
+        state: InfluxState::Denied { error: "401: unauthorized access".to_owned(), advice },
+        points_written: 7,
+        waiting_since_ms: Some(Clock::system().now_ms() - 5_000),
+        ..InfluxReport::default()
+    });
+    let ready = get(site.addr, "/readyz").await;
+    assert_eq!(ready.status, 200);
+    let delayed = &ready.json()["delayed"][0];
+    assert_eq!(delayed["what"], "influx");
+    assert_eq!(delayed["error"], "401: unauthorized access");
+    assert!(delayed["advice"].as_str().unwrap().contains("`cars`"));
+    let status = get(site.addr, "/v1/status").await.json();
+    assert_eq!(
+        (&status["influx"]["state"], &status["influx"]["points_written"]),
+        (&json!("denied"), &json!(7))
+    );
+    let metrics = get(site.addr, "/metrics").await.body;
+    assert!(metrics.contains("datanaut_influx_points_written_total 7\n"));
+    assert!(metrics.contains("datanaut_influx_writing 0\n"));
+    let behind =
+        metrics.lines().find_map(|line| line.strip_prefix("datanaut_influx_behind_seconds "));
+    assert!(behind.unwrap().parse::<f64>().unwrap() >= 5.0);
     site.stop().await;
 }
 

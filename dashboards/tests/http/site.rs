@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dashboards::{App, BrokerState, Info, ServeError, serve};
+use deliver::influx::InfluxReport;
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
@@ -68,6 +69,7 @@ pub struct Site {
     pub addr: SocketAddr,
     pub live: Arc<Live>,
     pub broker: watch::Sender<BrokerState>,
+    pub influx: watch::Sender<InfluxReport>,
     arrivals: mpsc::Sender<Arrival>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), ServeError>>,
@@ -96,6 +98,7 @@ impl Site {
         .unwrap();
         let journal = started.journal;
         let (broker, accepting) = watch::channel(BrokerState::Accepting);
+        let (influx, influxed) = watch::channel(InfluxReport::default());
         // As if the plant's source had come after what it sent.
         let decode = |_: &str, topic: &str, payload: &Bytes, now_ms| {
             let topic = topic.replace("plant/", "telemetry/car/");
@@ -108,6 +111,7 @@ impl Site {
             quarantine,
             registry: journal.registry(),
             broker: accepting,
+            influx: Some(influxed),
             info: Info {
                 version: "1.2.3",
                 mqtt: "127.0.0.1:1883".parse().unwrap(),
@@ -122,7 +126,7 @@ impl Site {
             stopped.await.ok();
         }));
         let live = journal.live();
-        Self { addr, live, broker, arrivals: started.arrivals, stop, server, _data: data }
+        Self { addr, live, broker, influx, arrivals: started.arrivals, stop, server, _data: data }
     }
 
     /// Publishes and returns when it is committed.

@@ -104,7 +104,7 @@ async fn a_refused_line_is_put_away_and_the_others_are_written() {
         bench.all_arrive_but(2).await;
         let requests = bench.server.shelf().requests.len();
         assert!(requests < 40, "{requests} requests to find two lines");
-        let rows = bench.journal.reader().quarantine(10).unwrap();
+        let rows = bench.put_away();
         assert_eq!(rows.len(), 2, "once each");
         for (row, seconds) in rows.iter().rev().zip([17, 60]) {
             assert_eq!(row.reason, Some(Reason::RefusedByInflux));
@@ -128,7 +128,7 @@ async fn lines_that_are_all_refused_are_not_tried_one_by_one() {
     bench.send("car-01", 0..90).await;
     bench.all_arrive_but(90).await;
     assert!(bench.server.shelf().requests.len() <= 2);
-    assert_eq!(bench.journal.reader().quarantine(100).unwrap().len(), 90);
+    assert_eq!(bench.put_away().len(), 90);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +141,7 @@ async fn every_other_line_refused_costs_a_bounded_number_of_requests() {
     let requests = bench.server.shelf().requests.len();
     assert!(requests < 600, "{requests} requests");
     wait_for("the count", || bench.report.borrow().points_refused == 1_000).await;
-    let rows = bench.journal.reader().quarantine(2_000).unwrap();
+    let rows = bench.put_away();
     assert!(rows.iter().any(|row| row.detail.contains("points from this one on")));
 }
 
@@ -155,7 +155,7 @@ async fn a_request_that_is_too_large_is_halved_until_it_fits() {
     bench.server.shelf().most_lines = Some(0);
     bench.send("car-02", 0..2).await;
     bench.all_arrive_but(2).await;
-    let rows = bench.journal.reader().quarantine(10).unwrap();
+    let rows = bench.put_away();
     assert!(rows.len() == 2 && rows[0].detail.contains("too large"), "{rows:?}");
 }
 
@@ -189,7 +189,7 @@ async fn what_somebody_has_to_put_right_is_said_plainly_and_waited_for() {
         bench.server.shelf().always = None;
         bench.all_arrive().await;
     }
-    assert!(bench.journal.reader().quarantine(10).unwrap().is_empty());
+    assert!(bench.put_away().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

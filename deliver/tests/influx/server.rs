@@ -33,6 +33,7 @@ pub(crate) enum Strictness {
     Partial,
 }
 
+type Dislike = fn(&Point) -> bool;
 type Key = (String, BTreeMap<String, String>, i64);
 
 #[derive(Debug, Default)]
@@ -43,7 +44,7 @@ pub(crate) struct Shelf {
     pub(crate) plays: VecDeque<Play>,
     /// Goes on for as long as it stands here.
     pub(crate) always: Option<Play>,
-    pub(crate) bad: Option<(Strictness, fn(&Point) -> bool)>,
+    pub(crate) bad: Option<(Strictness, Dislike)>,
     pub(crate) most_lines: Option<usize>,
     /// What a request must not be like.
     pub(crate) complaints: Vec<String>,

@@ -11,7 +11,7 @@ use enrich::registry::RegistryFile;
 use enrich::rules::Rule;
 use enrich::weather::Feed;
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Measure, Reading, Sender, Value};
-use journal::{Followers, Journal, Options, Started};
+use journal::{Followers, Journal, Options, QuarantineFilter, QuarantineRow, Started};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -126,6 +126,7 @@ impl Bench {
         let (acknowledge, done) = oneshot::channel();
         let readings = times.clone().map(|seconds| Ok(reading(seconds))).collect();
         let arrival = Arrival {
+            broker: "embedded".into(),
             topic: format!("telemetry/car/{device}").into(),
             sender: Sender::Anonymous,
             payload: Bytes::new(),
@@ -135,6 +136,7 @@ impl Bench {
                 readings,
                 unknown_names: 0,
             }),
+            retry_of: None,
             received_ms: NOW_MS,
             received: Instant::now(),
             acknowledge,
@@ -173,6 +175,10 @@ impl Bench {
         let mut report = self.report.clone();
         let state = report.wait_for(|report| is(&report.state));
         tokio::time::timeout(DEADLINE, state).await.expect("the state").unwrap().state.clone()
+    }
+
+    pub(crate) fn put_away(&self) -> Vec<QuarantineRow> {
+        self.journal.reader().quarantine(QuarantineFilter::default(), 10_000).unwrap()
     }
 
     pub(crate) fn cursor(&self) -> i64 {
