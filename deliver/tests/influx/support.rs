@@ -8,7 +8,7 @@ use deliver::influx::{Influx, InfluxOptions, InfluxReport, InfluxState, OUTPUT};
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
-use enrich::rules::Rule;
+use enrich::rules::RuleSet;
 use enrich::weather::Feed;
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Measure, Reading, Sender, Value};
 use journal::{Followers, Journal, Options, QuarantineFilter, QuarantineRow, Started};
@@ -85,7 +85,7 @@ impl Bench {
             seed: RegistryFile::parse(REGISTRY).unwrap(),
             world: World { atlas: Atlas::load(), weather: Feed::None },
             weather: "none".to_owned(),
-            rules: Rule::shipped().unwrap(),
+            rules: RuleSet::shipped().unwrap(),
             clock: clock.clone(),
             horizon_ms: 72 * 3_600_000,
             quarantine_keep_ms: 7 * 86_400_000,
