@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::listen::{Heard, listen};
 use crate::options::{ClockStart, Mix, Options, Protocol, Qos};
 use crate::outcome::{Machine, Outcome, ServerSide};
+use crate::parts::Processes;
 use crate::publish::{Run, run_in_full};
 use crate::scenario::{ClockSpec, Scenario, ScenarioError};
 use crate::server::{Process, Server, ServerError, Totals, Usage};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub command: String,
     /// Keep the triggers that come.
     pub record: Option<File>,
+    /// Publish from processes of their own.
+    pub processes: Option<Processes>,
 }
 
 /// Why a scenario could not be run.
@@ -52,6 +55,8 @@ pub enum BenchError {
     NoHttp,
     #[error("cannot listen to triggers: {0}")]
     Listen(#[from] std::io::Error),
+    #[error("a process of the simulator {0}")]
+    Process(String),
     #[error("a task of the simulator failed: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -71,25 +76,8 @@ pub async fn bench(
     shutdown: impl Future<Output = ()>,
 ) -> Result<Outcome, BenchError> {
     let seed = settings.seed.unwrap_or(scenario.seed);
-    scenario.apply(&mut options)?;
-    options.seed = seed;
-    options.protocol = settings.protocol.take().unwrap_or(options.protocol);
-    options.qos = settings.qos.take().unwrap_or(options.qos);
-    options.window = settings.window.unwrap_or(options.window);
-    if let Some(seconds) = settings.seconds {
-        options.duration = Some(Duration::from_secs_f64(seconds.clamp(0.1, 3.2e7)));
-    }
-    options.keep_truths = scenario.verify;
+    settings.fill(scenario, &mut options).await?;
     let server = settings.http.as_deref().map(Server::new);
-    if scenario.clock == ClockSpec::Server {
-        let server = server.clone().ok_or(BenchError::NoHttp)?;
-        let (at, speed) = spawn_blocking(move || server.clock()).await??;
-        let behind_ms = if speed > 1.0 { BEHIND.as_secs_f64() * 1e3 * speed } else { 0.0 };
-        options.clock_start = Some(ClockStart { ms: at.ms - behind_ms as i64, ..at });
-        options.clock_speed = speed;
-        tracing::info!(speed, "going by the server's clock");
-    }
-    let fleet = scenario.fleet(settings.scale, seed)?;
     let before = totals(server.as_ref()).await?;
     let listener = match scenario.verify {
         true => Some(Listener::start(&options, settings.record.take()).await?),
@@ -97,7 +85,13 @@ pub async fn bench(
     };
     let watcher = Watcher::start(options.broker.port);
     let started_at = Timestamp::now();
-    let run = run_in_full(fleet, options, shutdown).await;
+    let run = match settings.processes {
+        Some(processes) => processes.run(options.ledger.take(), shutdown).await?,
+        None => {
+            let fleet = scenario.fleet(settings.scale, seed)?;
+            run_in_full(fleet, options, shutdown).await
+        }
+    };
     let (own_usage, server_usage) = watcher.stop().await;
     let verdict = match listener {
         Some(listener) => {
@@ -135,6 +129,38 @@ pub async fn bench(
     };
     outcome.judge(&scenario.limits);
     Ok(outcome)
+}
+
+impl Settings {
+    /// Fills in what scenario and settings say about how to publish.
+    pub(crate) async fn fill(
+        &self,
+        scenario: &Scenario,
+        options: &mut Options,
+    ) -> Result<(), BenchError> {
+        scenario.apply(options)?;
+        options.seed = self.seed.unwrap_or(scenario.seed);
+        if let Some(protocol) = &self.protocol {
+            options.protocol = protocol.clone();
+        }
+        if let Some(qos) = &self.qos {
+            options.qos = qos.clone();
+        }
+        options.window = self.window.unwrap_or(options.window);
+        if let Some(seconds) = self.seconds {
+            options.duration = Some(Duration::from_secs_f64(seconds.clamp(0.1, 3.2e7)));
+        }
+        options.keep_truths = scenario.verify;
+        if scenario.clock == ClockSpec::Server {
+            let server = Server::new(self.http.as_deref().ok_or(BenchError::NoHttp)?);
+            let (at, speed) = spawn_blocking(move || server.clock()).await??;
+            let behind_ms = if speed > 1.0 { BEHIND.as_secs_f64() * 1e3 * speed } else { 0.0 };
+            options.clock_start = Some(ClockStart { ms: at.ms - behind_ms as i64, ..at });
+            options.clock_speed = speed;
+            tracing::info!(speed, "going by the server's clock");
+        }
+        Ok(())
+    }
 }
 
 async fn totals(server: Option<&Server>) -> Result<Option<Totals>, BenchError> {

@@ -172,7 +172,7 @@ impl Connection {
         let _permit = self.shared.connecting.acquire().await.ok();
         let client_id = match &self.own {
             Some(device) => device.to_string(),
-            None => format!("device-sim-{}", self.index),
+            None => format!("{}{}", options.client_prefix, self.index),
         };
         let login = match (&options.login, &self.own) {
             (Login::Device { password }, Some(device)) => {
@@ -198,10 +198,12 @@ impl Connection {
         let mut start = self.shared.start.subscribe();
         loop {
             self.feed();
-            if self.done && self.outbox.is_empty() {
+            let over = self.over();
+            if self.done && self.outbox.is_empty() && over.is_none_or(|at| at <= Instant::now()) {
                 return End::Done;
             }
-            let (due, trouble) = (self.next_due(), self.trouble_at());
+            let due = if self.done { over.map(Into::into) } else { self.next_due() };
+            let trouble = self.trouble_at();
             let Some(session) = &mut self.session else { return End::Done };
             let wake = [due, trouble].into_iter().flatten().fold(session.wake(), Ord::min);
             tokio::select! {
@@ -222,6 +224,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// When the schedule ends. Until then a device stays connected, as devices do.
+    fn over(&self) -> Option<Instant> {
+        Some(self.start?.instant + self.shared.options.duration?)
     }
 
     fn trouble_at(&self) -> Option<tokio::time::Instant> {

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use crate::car::Car;
 use crate::faults::{ClockFault, Faults};
 use crate::format::Format;
-use crate::options::Mix;
+use crate::options::{Mix, Part};
 use crate::places::PLACES;
 use crate::product::{Model, Product};
 use crate::reading::{Kind, Reading};
@@ -259,6 +259,13 @@ impl Fleet {
         });
         all.extend(others);
         Self::new(all)
+    }
+
+    /// One of so many parts of the fleet: every device is in one of them.
+    #[must_use]
+    pub fn part(self, part: Part) -> Self {
+        let shards = self.split(part.of);
+        shards.into_iter().nth(part.index).unwrap_or_else(|| Self::new(Vec::new()))
     }
 
     /// Gives some of the devices a clock that is wrong.

@@ -25,6 +25,7 @@ mod options;
 mod outbox;
 mod outcome;
 mod packet;
+mod parts;
 mod places;
 mod product;
 mod publish;
@@ -50,8 +51,11 @@ pub use fleet::{Fleet, Message, Rate};
 pub use format::Format;
 pub use html::page;
 pub use listen::{Heard, listen};
-pub use options::{Broker, BrokerError, ClockStart, Login, Mix, MixError, Options, Protocol, Qos};
+pub use options::{
+    Broker, BrokerError, ClockStart, Gate, Login, Mix, MixError, Options, Part, Protocol, Qos,
+};
 pub use outcome::{Check, Machine, Outcome, ServerSide, compare};
+pub use parts::{Processes, part};
 pub use publish::{Run, run, run_in_full};
 pub use reading::Kind;
 pub use report::{Latency, Report};

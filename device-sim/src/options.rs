@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use crate::faults::Faults;
 use crate::transport::Tls;
 
@@ -174,6 +176,35 @@ pub struct ClockStart {
     pub instant: Instant,
 }
 
+/// Which part of a fleet, written `0/4` for the first of four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub index: usize,
+    pub of: usize,
+}
+
+impl FromStr for Part {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers =
+            text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((index, of)) if index < of => Ok(Self { index, of }),
+            _ => Err("a part is written 0/4, for the first of four"),
+        }
+    }
+}
+
+/// Holds back the schedule, so that several processes begin it together.
+#[derive(Debug)]
+pub struct Gate {
+    /// Told when the connections are up.
+    pub ready: oneshot::Sender<()>,
+    /// Tells when to begin.
+    pub go: oneshot::Receiver<()>,
+}
+
 /// How [`run`](crate::run) publishes.
 #[derive(Debug)]
 pub struct Options {
@@ -185,6 +216,8 @@ pub struct Options {
     /// Drawn for each message.
     pub qos: Mix<Qos>,
     pub login: Login,
+    /// Connections that several devices share have this and a number as client id.
+    pub client_prefix: String,
     /// Connect from these addresses in turn: one address has some 28,000 ports to connect from.
     /// If empty, the system chooses.
     pub sources: Vec<IpAddr>,
@@ -209,6 +242,8 @@ pub struct Options {
     pub clock_speed: f64,
     /// What was due before counts in no latency.
     pub warm_up: Duration,
+    /// Wait with the schedule until told, when the connections are up.
+    pub gate: Option<Gate>,
     /// Gets what happens to the fleet and ought to be noticed.
     pub ledger: Option<File>,
     /// The same is kept for the [`Run`](crate::Run).
@@ -236,12 +271,14 @@ impl Options {
             tls: None,
             protocol: Mix::all(Protocol::V5),
             qos: Mix::all(Qos::AtLeastOnce),
+            client_prefix: "device-sim-".into(),
             sources: Vec::new(),
             clock_start: None,
             clock_speed: 1.0,
             faults: Faults::default(),
             seed: 1,
             warm_up: Duration::ZERO,
+            gate: None,
             ledger: None,
             keep_truths: false,
             login: Login::Device { password: None },

@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::connection::{Connection, GOODBYE};
 use crate::fleet::Fleet;
-use crate::options::Options;
+use crate::options::{Gate, Options};
 use crate::report::{Report, report};
 use crate::stats::{Second, Stats, lock};
 use crate::truth::{Ledger, Truth};
@@ -87,6 +88,8 @@ pub struct Run {
     pub truths: Vec<Truth>,
     /// How the fleet's clock went.
     pub clock: Clock,
+    pub(crate) latency_us: Histogram<u64>,
+    pub(crate) lag_us: Histogram<u64>,
 }
 
 const CONNECTING_AT_ONCE: usize = 64;
@@ -109,6 +112,7 @@ pub async fn run_in_full(
     let devices = fleet.len();
     fleet.afflict(&options.faults, options.seed);
     let stats = Stats::new(options.acked.take());
+    let gate = options.gate.take();
     let ledger = Mutex::new(Ledger::new(options.ledger.take(), options.keep_truths));
     let shards = if fleet.is_empty() { Vec::new() } else { fleet.split(options.connections) };
     let connections = shards.len();
@@ -129,7 +133,7 @@ pub async fn run_in_full(
     tokio::select! {
         () = all_done => {}
         () = shutdown => {}
-        () = give_the_start(&shared, connections as u64) => {}
+        () = give_the_start(&shared, connections as u64, gate) => {}
     }
     // Fails only if no connection is left to hear it.
     stop.send(true).ok();
@@ -149,12 +153,14 @@ pub async fn run_in_full(
         seconds: shared.stats.seconds(),
         truths,
         clock: start.map_or(Clock::WALL, Start::clock),
+        latency_us: lock(&shared.stats.latency_us).clone(),
+        lag_us: lock(&shared.stats.lag_us).clone(),
     }
 }
 
 /// Starts the schedule when the connections are up, then watches over the run. Returns only if a
 /// run of limited length finds no broker.
-async fn give_the_start(shared: &Shared, connections: u64) {
+async fn give_the_start(shared: &Shared, connections: u64, gate: Option<Gate>) {
     let stats = &shared.stats;
     let began = Instant::now();
     let mut first_up: Option<Instant> = None;
@@ -179,6 +185,11 @@ async fn give_the_start(shared: &Shared, connections: u64) {
             warned = Some(Instant::now());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    if let Some(Gate { ready, go }) = gate {
+        // Who holds the gate and is gone holds nobody back.
+        ready.send(()).ok();
+        go.await.ok();
     }
     let (wall_ms, instant) = (now_ms(), Instant::now());
     let start = match &shared.options.clock_start {

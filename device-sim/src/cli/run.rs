@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use device_sim::{Fleet, Scenario, Settings, bench, page};
+use device_sim::{Fleet, Part, Processes, Scenario, Settings, bench, page, part};
 
 use super::connect::{Connect, append_to, create, ensure_connected, interrupted, seconds};
 
@@ -45,6 +45,13 @@ struct ScenarioArgs {
     /// Keep the triggers that come in this file
     #[arg(long, requires = "scenario", value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Publish from so many processes of their own
+    #[arg(long, default_value_t = 1, requires = "scenario",
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    processes: u16,
+    /// One of those processes
+    #[arg(long, hide = true, requires = "scenario")]
+    part: Option<Part>,
     /// Write the report to this file as JSON
     #[arg(long, requires = "scenario", value_name = "FILE")]
     report: Option<PathBuf>,
@@ -80,7 +87,9 @@ async fn run_scenario(name: &str, args: &RunArgs) -> Result<ExitCode> {
     let more = &args.scenario_args;
     ensure!(more.scale > 0.0 && more.scale <= 1_000.0, "--scale {}: give 0 to 1000", more.scale);
     let mut options = args.connect.options()?;
-    options.ledger = args.ledger.as_deref().map(create).transpose()?;
+    if more.part.is_none() {
+        options.ledger = args.ledger.as_deref().map(create).transpose()?;
+    }
     options.acked = args.acked.as_deref().map(append_to).transpose()?;
     options.progress = Some(Duration::from_secs(5));
     let settings = Settings {
@@ -94,8 +103,16 @@ async fn run_scenario(name: &str, args: &RunArgs) -> Result<ExitCode> {
         http: more.http.clone(),
         grace: seconds(more.grace)?,
         command: command_line(),
-        record: more.record.as_deref().map(create).transpose()?,
+        record: match more.part {
+            None => more.record.as_deref().map(create).transpose()?,
+            Some(_) => None,
+        },
+        processes: (more.processes > 1).then(|| Processes::like_this(more.processes.into())),
     };
+    if let Some(which) = more.part {
+        part(&scenario, &settings, options, which).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     tracing::info!(about = scenario.about, "{name}");
     let outcome = bench(&scenario, settings, options, interrupted()).await?;
     print!("{outcome}");

@@ -1,0 +1,265 @@
+//! One run from several processes: each publishes for its part of the fleet, all begin together,
+//! and what they counted becomes one.
+//!
+//! A process says `ready` on its standard output when its connections are up, begins when it reads
+//! a line, and writes what it counted as one line of JSON.
+
+use std::fs::File;
+use std::io::Write;
+use std::process::Stdio;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::oneshot;
+
+use crate::bench::{BenchError, Settings};
+use crate::options::{Gate, Options, Part};
+use crate::publish::{Run, run_in_full};
+use crate::report::{Report, latency};
+use crate::scenario::Scenario;
+use crate::stats::{Second, histogram};
+use crate::truth::{Ledger, Truth};
+use crate::verify::Clock;
+
+const READY: &str = "ready";
+
+/// What one process counted.
+#[derive(Serialize, Deserialize)]
+struct Counted {
+    report: Report,
+    seconds: Vec<Second>,
+    truths: Vec<Truth>,
+    clock: Clock,
+    latency_us: Vec<(u64, u64)>,
+    lag_us: Vec<(u64, u64)>,
+}
+
+/// Publishes for one part of a scenario's fleet, as one of several processes.
+///
+/// # Errors
+/// When it cannot begin, or cannot say what it counted.
+pub async fn part(
+    scenario: &Scenario,
+    settings: &Settings,
+    mut options: Options,
+    part: Part,
+) -> Result<(), BenchError> {
+    settings.fill(scenario, &mut options).await?;
+    let fleet = scenario.fleet(settings.scale, options.seed)?.part(part);
+    options.connections = options.connections.div_ceil(part.of);
+    options.client_prefix = format!("device-sim-{}-", part.index);
+    // Faults differ from part to part, and are the same for the same part.
+    options.seed = options.seed.wrapping_add((part.index as u64) << 48);
+    let (ready, is_ready) = oneshot::channel();
+    let (go, may_go) = oneshot::channel();
+    options.gate = Some(Gate { ready, go: may_go });
+    tokio::spawn(async move {
+        if is_ready.await.is_ok() {
+            say(READY.as_bytes())?;
+            let mut line = String::new();
+            BufReader::new(tokio::io::stdin()).read_line(&mut line).await?;
+            // Gone only if the run has ended already.
+            go.send(()).ok();
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    let run = run_in_full(fleet, options, std::future::pending()).await;
+    let sparse = |us: &Histogram<u64>| {
+        us.iter_recorded().map(|at| (at.value_iterated_to(), at.count_at_value())).collect()
+    };
+    let counted = Counted {
+        latency_us: sparse(&run.latency_us),
+        lag_us: sparse(&run.lag_us),
+        report: run.report,
+        seconds: run.seconds,
+        truths: run.truths,
+        clock: run.clock,
+    };
+    say(&serde_json::to_vec(&counted).map_err(std::io::Error::other)?)?;
+    Ok(())
+}
+
+fn say(line: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(line)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Processes that publish one scenario together.
+#[derive(Clone, Copy, Debug)]
+pub struct Processes {
+    count: usize,
+}
+
+struct Worker {
+    child: Child,
+    input: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Processes {
+    /// So many processes with the arguments of this one.
+    #[must_use]
+    pub fn like_this(count: usize) -> Self {
+        Self { count }
+    }
+
+    /// Runs them all. What happened goes to `ledger` at the end.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub(crate) async fn run(
+        self,
+        ledger: Option<File>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Run, BenchError> {
+        let mut workers =
+            (0..self.count).map(|index| self.spawn(index)).collect::<Result<Vec<_>, _>>()?;
+        let running = async {
+            for worker in &mut workers {
+                worker.ready().await?;
+            }
+            for worker in &mut workers {
+                worker.input.write_all(b"go\n").await?;
+            }
+            let mut parts = Vec::with_capacity(workers.len());
+            for worker in &mut workers {
+                parts.push(worker.counted().await?);
+            }
+            Ok::<_, BenchError>(parts)
+        };
+        let parts = tokio::select! {
+            parts = running => parts?,
+            // Workers end with us: they are killed when they are dropped.
+            () = shutdown => return Err(BenchError::Process("was interrupted".into())),
+        };
+        let mut run = merged(parts)?;
+        let mut file = Ledger::new(ledger, true);
+        std::mem::take(&mut run.truths).into_iter().for_each(|truth| file.note(truth));
+        let (truths, failed) = file.end();
+        run.truths = truths;
+        match failed {
+            Some(error) => Err(BenchError::Process(format!("cannot write the ledger: {error}"))),
+            None => Ok(run),
+        }
+    }
+
+    fn spawn(self, index: usize) -> Result<Worker, BenchError> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(std::env::args_os().skip(1))
+            .args(["--part", &format!("{index}/{}", self.count)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(BenchError::Process("has no input or output".into()));
+        };
+        Ok(Worker { child, input, lines: BufReader::new(output).lines() })
+    }
+}
+
+impl Worker {
+    async fn line(&mut self) -> Result<String, BenchError> {
+        match self.lines.next_line().await? {
+            Some(line) => Ok(line),
+            None => {
+                let status = self.child.wait().await?;
+                Err(BenchError::Process(format!("ended too soon: {status}")))
+            }
+        }
+    }
+
+    /// A process that finds no broker says at once what it counted; that is an answer as well.
+    async fn ready(&mut self) -> Result<(), BenchError> {
+        match self.line().await? {
+            line if line == READY => Ok(()),
+            _ => Err(BenchError::Process("could not connect to the broker".into())),
+        }
+    }
+
+    async fn counted(&mut self) -> Result<Counted, BenchError> {
+        let line = self.line().await?;
+        serde_json::from_str(&line)
+            .map_err(|error| BenchError::Process(format!("did not say what it counted: {error}")))
+    }
+}
+
+fn merged(parts: Vec<Counted>) -> Result<Run, BenchError> {
+    let mut parts = parts.into_iter();
+    let first = parts.next().ok_or_else(|| BenchError::Process("was never started".into()))?;
+    let mut run = Run {
+        latency_us: filled(&first.latency_us),
+        lag_us: filled(&first.lag_us),
+        report: first.report,
+        seconds: first.seconds,
+        truths: first.truths,
+        clock: first.clock,
+    };
+    for part in parts {
+        add_report(&mut run.report, part.report);
+        add_seconds(&mut run.seconds, part.seconds);
+        run.truths.extend(part.truths);
+        record(&mut run.latency_us, &part.latency_us);
+        record(&mut run.lag_us, &part.lag_us);
+    }
+    run.report.latency = latency(&run.latency_us);
+    run.report.lag = latency(&run.lag_us);
+    Ok(run)
+}
+
+fn filled(counts: &[(u64, u64)]) -> Histogram<u64> {
+    let mut us = histogram();
+    record(&mut us, counts);
+    us
+}
+
+fn record(us: &mut Histogram<u64>, counts: &[(u64, u64)]) {
+    for &(value, count) in counts {
+        us.saturating_record_n(value, count);
+    }
+}
+
+fn add_report(sum: &mut Report, part: Report) {
+    sum.devices += part.devices;
+    sum.connections += part.connections;
+    sum.seconds = sum.seconds.max(part.seconds);
+    sum.offered += part.offered;
+    sum.offered_per_s += part.offered_per_s;
+    sum.acknowledged += part.acknowledged;
+    let seconds = sum.seconds.max(f64::MIN_POSITIVE);
+    sum.acknowledged_per_s = sum.acknowledged as f64 / seconds;
+    sum.readings += part.readings;
+    sum.extra += part.extra;
+    sum.extra_answered += part.extra_answered;
+    sum.refused += part.refused;
+    sum.unacknowledged += part.unacknowledged;
+    sum.unsent += part.unsent;
+    sum.dropped += part.dropped;
+    sum.connects += part.connects;
+    sum.failed_connects += part.failed_connects;
+    sum.lost_connections += part.lost_connections;
+    sum.cut_connections += part.cut_connections;
+    sum.unwritten += part.unwritten;
+    sum.last_error = sum.last_error.take().or(part.last_error);
+}
+
+/// Percentiles of a second are those of the process that fared worst.
+fn add_seconds(sum: &mut Vec<Second>, part: Vec<Second>) {
+    if sum.len() < part.len() {
+        sum.resize(part.len(), Second::default());
+    }
+    for (sum, part) in sum.iter_mut().zip(part) {
+        sum.offered += part.offered;
+        sum.acknowledged += part.acknowledged;
+        sum.in_flight += part.in_flight;
+        sum.errors += part.errors;
+        sum.p50_ms = sum.p50_ms.max(part.p50_ms);
+        sum.p99_ms = sum.p99_ms.max(part.p99_ms);
+        sum.max_ms = sum.max_ms.max(part.max_ms);
+    }
+}
