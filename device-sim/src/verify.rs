@@ -54,6 +54,8 @@ pub struct Verdict {
     pub contradictory: u64,
     /// Sequence numbers that were passed over.
     pub gaps: u64,
+    /// Triggers about events that the ledger does not speak of.
+    pub unjudged: u64,
 }
 
 /// One product's part.
@@ -81,6 +83,9 @@ pub struct Score {
     pub first_missed: Vec<Truth>,
 }
 
+/// The products and events that the ledger speaks of.
+const KNOWN: [(&str, &str); 1] = [("travel", "border_crossed")];
+
 const EXAMPLES: usize = 5;
 
 /// Judges `recorded` triggers by the `truths`. The clock of the fleet ran `clock_speed` times as
@@ -95,6 +100,7 @@ pub fn judge(truths: &[Truth], recorded: &[Recorded], limits: &Limits, clock: Cl
         repeated: 0,
         contradictory: 0,
         gaps: 0,
+        unjudged: 0,
     };
     let told = read(recorded, &mut verdict);
     verdict.gaps = gaps(&told);
@@ -104,6 +110,10 @@ pub fn judge(truths: &[Truth], recorded: &[Recorded], limits: &Limits, clock: Cl
         products.entry(truth.what.product()).or_default().0.push(truth);
     }
     for trigger in &last {
+        if !KNOWN.contains(&(&*trigger.product, &*trigger.event)) {
+            verdict.unjudged += 1;
+            continue;
+        }
         products.entry(&trigger.product).or_default().1.push(trigger);
     }
     for (product, (truths, triggers)) in products {
@@ -351,6 +361,7 @@ impl fmt::Display for Verdict {
             ("repeated", self.repeated),
             ("contradictory", self.contradictory),
             ("sequence gaps", self.gaps),
+            ("not judged", self.unjudged),
         ] {
             if count > 0 {
                 writeln!(f, "{name:<16}{count}")?;
@@ -462,6 +473,14 @@ mod tests {
         assert_eq!((verdict.repeated, verdict.contradictory), (1, 0));
         let otherwise = judged(&truths, &[told("1", "x", 100, 121), told("1", "x", 105, 121)]);
         assert_eq!(otherwise.contradictory, 1);
+    }
+
+    #[test]
+    fn what_the_ledger_does_not_speak_of_is_not_judged() {
+        let mut other = told("1", "x", 100, 121);
+        other.topic = "triggers/alpina/winter_tyres/x".into();
+        let verdict = judged(&[], &[other]);
+        assert!(verdict.passed && verdict.unjudged == 1, "{verdict}");
     }
 
     #[test]
