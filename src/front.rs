@@ -137,6 +137,13 @@ impl Open {
         }
     }
 
+    /// Drops who may not be here any more, as the registry is now.
+    fn recheck(&self) {
+        if let Some(broker) = &self.broker {
+            broker.recheck();
+        }
+    }
+
     /// The next change of [`Self::state`]; none with an embedded broker.
     async fn changed(&mut self) {
         if self.broker.is_some() || self.states.changed().await.is_err() {
@@ -182,6 +189,7 @@ fn inside(broker: &Broker) -> deliver::Options {
 impl Keeper {
     async fn run(mut self, mut open: Open) {
         let mut health = self.journal.live().health();
+        let mut registry = self.journal.live().registry_version();
         loop {
             let sender = self.start_sender(&open);
             let went = loop {
@@ -192,6 +200,7 @@ impl Keeper {
                         Ok(_) => break Went::Stalled,
                         Err(_) => break Went::Stopped,
                     },
+                    Ok(()) = registry.changed() => open.recheck(),
                     () = open.changed() => {}
                 }
             };

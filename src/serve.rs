@@ -10,12 +10,12 @@ use dashboards::{App, Info};
 use deliver::influx::Influx;
 use enrich::World;
 use enrich::places::Atlas;
-use enrich::registry::{Entry, Registry, RegistryFile};
+use enrich::registry::{Entry, RegistryFile};
 use enrich::weather::Synthetic;
 use ingest::broker::{Account, BrokerOptions, Credentials, TokenHash};
 use ingest::source::Sources;
 use ingest::{Arrival, Clock};
-use journal::{Followers, Health, Journal, Quarantine, Started};
+use journal::{Followers, Health, Journal, Quarantine, SharedRegistry, Started};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -36,7 +36,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     let Started { journal, arrivals } = started;
     let listener = listen(config.http.listen).await?;
     let http = listener.local_addr().context("the web server's address")?;
-    let sides = sides(config, &journal.registry())?;
+    let sides = sides(config, journal.registry())?;
     let quarantine = quarantine(config, &journal, &arrivals)?;
     let influx = influx(config, &journal, &clock)?;
     let front = Front::start(sides, clock.clone(), arrivals, journal.clone())?;
@@ -158,7 +158,7 @@ fn seed(config: &Config) -> Result<Vec<Entry>> {
     RegistryFile::parse(&text).context(name)
 }
 
-fn sides(config: &Config, registry: &Registry) -> Result<Sides> {
+fn sides(config: &Config, registry: SharedRegistry) -> Result<Sides> {
     let collectors = config.collectors()?;
     let home = match collectors.first() {
         Some(first) if !config.mqtt.embedded => {
@@ -207,20 +207,17 @@ async fn first_broker(config: &Config) -> SocketAddr {
     }
 }
 
-fn credentials(registry: &Registry) -> Credentials {
-    let devices = registry.devices().map(|known| {
-        (Account::Device(known.device.id.clone()), known.device.token_sha256.as_deref())
-    });
-    let insurers = registry
-        .insurers()
-        .map(|insurer| (Account::Insurer(insurer.id.clone()), insurer.token_sha256.as_deref()));
-    let credentials = Credentials::default();
-    credentials.replace(
-        devices
-            .chain(insurers)
-            .map(|(account, hash)| (account, hash.and_then(TokenHash::from_hex))),
-    );
-    credentials
+/// Who the registry knows, as it is at that moment.
+fn credentials(registry: SharedRegistry) -> Credentials {
+    let hash = |digits: &Option<String>| digits.as_deref().and_then(TokenHash::from_hex);
+    Credentials::new(move |id| {
+        let registry = registry.read();
+        if let Some(insurer) = registry.insurer(id) {
+            return Some((Account::Insurer(insurer.id.clone()), hash(&insurer.token_sha256)));
+        }
+        let device = &registry.device(id)?.device;
+        Some((Account::Device(device.id.clone()), hash(&device.token_sha256)))
+    })
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener> {

@@ -18,6 +18,12 @@ export class Triggers {
     for (const trigger of triggers) {
       const { id, revision } = trigger.message;
       const known = this.said.get(id);
+      // Nothing is told any more of somebody who withdrew, or was erased.
+      if (trigger.status === 'erased' || trigger.status === 'notice') {
+        known?.item.remove();
+        this.said.delete(id);
+        continue;
+      }
       if (known && known.trigger.message.revision >= revision) continue;
       known?.item.remove();
       const item = this.item(trigger);

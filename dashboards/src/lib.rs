@@ -26,9 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deliver::influx::InfluxReport;
-use enrich::registry::Registry;
 use ingest::Clock;
-use journal::{Live, Quarantine, Reader};
+use journal::{Live, Quarantine, Reader, SharedRegistry};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 
@@ -48,7 +47,7 @@ pub struct App {
     pub live: Arc<Live>,
     pub reader: Reader,
     pub quarantine: Quarantine,
-    pub registry: Arc<Registry>,
+    pub registry: SharedRegistry,
     /// Whether devices can publish now.
     pub broker: watch::Receiver<BrokerState>,
     /// How the output to InfluxDB goes, if there is one.

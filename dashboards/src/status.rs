@@ -54,7 +54,7 @@ impl Devices {
         for device in fleet {
             *by_kind.entry(device.kind.name()).or_default() += 1;
         }
-        Self { registered: app.registry.devices().count(), heard: fleet.len(), by_kind }
+        Self { registered: app.registry.read().devices().count(), heard: fleet.len(), by_kind }
     }
 }
 

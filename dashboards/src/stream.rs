@@ -214,7 +214,7 @@ async fn tell_triggers(site: &Site, mut position: i64, newest: i64) -> i64 {
         let Ok(rows) = read.await else { break };
         let Some(last) = rows.last() else { break };
         position = last.position;
-        site.feed.tell_triggers(&rows, &site.app.registry);
+        site.feed.tell_triggers(&rows, &site.app.registry.read());
         if rows.len() == TRIGGERS {
             tokio::time::sleep(PAUSE).await;
         }

@@ -99,12 +99,16 @@ struct Sending<'a> {
     reader: Reader,
     client: AsyncClient,
     released: watch::Receiver<i64>,
+    /// Changes when something that was read may not be sent any more.
+    withheld: watch::Receiver<u64>,
     resend: &'a mut watch::Receiver<Option<Resend>>,
     notices: broadcast::Receiver<Notice>,
     limiter: &'a mut Limiter,
     /// Up to where rows have been read, and the rows not yet handed to the client.
     read: i64,
     rows: VecDeque<TriggerRow>,
+    /// What [`Self::withheld`] was when they were read.
+    as_of: u64,
     /// Handed over, in order; `None` is an explanation.
     handed: VecDeque<Option<i64>>,
     on_the_way: HashMap<u16, i64>,
@@ -136,11 +140,13 @@ impl<'a> Sending<'a> {
             reader,
             client,
             released: live.released(),
+            withheld: live.withheld(),
             resend,
             notices: live.notices(),
             limiter,
             read: cursor,
             rows: VecDeque::new(),
+            as_of: 0,
             handed: VecDeque::new(),
             on_the_way: HashMap::new(),
             unacknowledged: BTreeSet::new(),
@@ -182,6 +188,7 @@ impl<'a> Sending<'a> {
                     self.read_on().await?;
                 }
                 Ok(()) = self.resend.changed() => self.start_again(),
+                Ok(()) = self.withheld.changed() => {}
                 notice = self.notices.recv() => match notice {
                     Ok(notice) => self.explain(&notice),
                     Err(RecvError::Lagged(lost)) => tracing::debug!(lost, "explanations were lost"),
@@ -207,6 +214,7 @@ impl<'a> Sending<'a> {
 
     /// Gives the client what it can take without waiting: the poll loop must never wait for it.
     fn hand_over(&mut self) {
+        self.read_anew();
         while self.unacknowledged.len() < usize::from(IN_FLIGHT)
             && let Some(row) = self.rows.front()
         {
@@ -233,6 +241,18 @@ impl<'a> Sending<'a> {
         }
         if self.rows.is_empty() && self.read < *self.released.borrow() {
             self.released.mark_changed();
+        }
+    }
+
+    /// Lets go of what was read before somebody withdrew: it is read again as it is now.
+    fn read_anew(&mut self) {
+        let withheld = *self.withheld.borrow_and_update();
+        if withheld != self.as_of {
+            self.as_of = withheld;
+            if let Some(row) = self.rows.front() {
+                self.read = row.position - 1;
+                self.rows.clear();
+            }
         }
     }
 

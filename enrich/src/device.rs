@@ -35,6 +35,12 @@ impl DeviceState {
         }
     }
 
+    /// Whose device it was at the last reading that was looked at.
+    #[must_use]
+    pub fn owner(&self) -> Option<u32> {
+        self.owner
+    }
+
     /// When something happens next if no reading comes.
     #[must_use]
     pub fn next_due_ms(&self) -> Option<i64> {

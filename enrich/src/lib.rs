@@ -4,7 +4,8 @@
 //! that everything can be replayed, backtested and tested with random input. In the order a
 //! reading walks: [`registry`] (whose is it, who may see it) → [`places`] and [`weather`] (where
 //! and in what conditions, joined into an [`EnrichedReading`]) → [`detect`] (what happened) →
-//! [`rules`] (who should hear of it) → [`trigger`] (the message).
+//! [`rules`] (who should hear of it) → [`trigger`] (the message), or [`privacy`] (that there is no
+//! more to say).
 
 mod country;
 pub mod detect;
@@ -15,6 +16,7 @@ mod here;
 pub mod law;
 mod fact;
 pub mod places;
+pub mod privacy;
 pub mod registry;
 pub mod road;
 pub mod rules;

@@ -3,151 +3,16 @@
 //! The journal keeps the registry; a [`RegistryFile`] only seeds it. Customers and devices have
 //! numbers, given by the journal once and for ever.
 
+mod entry;
 mod file;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use ingest::DeviceKind;
-use serde::{Deserialize, Serialize};
-
-use crate::Country;
-
-pub use file::{RegistryError, RegistryFile};
-
-/// What a policy is about, and what a consent is given for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Product {
-    Travel,
-    WinterTyres,
-    PayAsYouDrive,
-    HealthyLiving,
-    Home,
-    ProductUsage,
-    Venue,
-}
-
-impl Product {
-    /// The name used in topics, rules and the registry.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Travel => "travel",
-            Self::WinterTyres => "winter_tyres",
-            Self::PayAsYouDrive => "pay_as_you_drive",
-            Self::HealthyLiving => "healthy_living",
-            Self::Home => "home",
-            Self::ProductUsage => "product_usage",
-            Self::Venue => "venue",
-        }
-    }
-}
-
-/// From one moment up to, not including, another; open at the end where that is absent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Span {
-    pub from_ms: i64,
-    pub to_ms: Option<i64>,
-}
-
-impl Span {
-    #[must_use]
-    pub fn holds(&self, time_ms: i64) -> bool {
-        self.from_ms <= time_ms && self.to_ms.is_none_or(|to_ms| time_ms < to_ms)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Insurer {
-    pub id: Arc<str>,
-    pub name: String,
-    /// SHA-256 of the token it logs in with, in hex.
-    pub token_sha256: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Customer {
-    pub id: Arc<str>,
-    pub name: String,
-    pub language: String,
-    /// An IANA time zone, as in "Europe/Amsterdam".
-    pub time_zone: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Device {
-    pub id: Arc<str>,
-    pub kind: DeviceKind,
-    /// SHA-256 of the token it logs in with, in hex.
-    pub token_sha256: Option<String>,
-}
-
-/// Whose a device is, by customer number.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ownership {
-    pub device: Arc<str>,
-    pub customer: Arc<str>,
-    pub span: Span,
-}
-
-/// A customer's contract with an insurer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Policy {
-    pub id: Arc<str>,
-    pub insurer: Arc<str>,
-    pub customer: Arc<str>,
-    pub product: Product,
-    pub span: Span,
-    /// The country it was taken out in, and others it covers.
-    pub home: Option<Country>,
-    pub covers: Vec<Country>,
-}
-
-/// A customer allowed an insurer to use data for one purpose.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Consent {
-    pub customer: Arc<str>,
-    pub insurer: Arc<str>,
-    pub purpose: Product,
-    /// Given and, maybe, withdrawn.
-    pub span: Span,
-    /// The version of the wording the customer agreed to.
-    pub wording: String,
-}
-
-/// One entry of the registry: what the journal stores, a row each, in this order of dependency.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "entry", rename_all = "snake_case")]
-pub enum Entry {
-    Insurer(Insurer),
-    Customer(Customer),
-    Device(Device),
-    Ownership(Ownership),
-    Policy(Policy),
-    Consent(Consent),
-}
-
-impl Entry {
-    /// What makes an entry the same one when a file is imported again.
-    #[must_use]
-    pub fn key(&self) -> String {
-        match self {
-            Self::Insurer(insurer) => format!("insurer/{}", insurer.id),
-            Self::Customer(customer) => format!("customer/{}", customer.id),
-            Self::Device(device) => format!("device/{}", device.id),
-            Self::Ownership(own) => format!("ownership/{}/{}", own.device, own.span.from_ms),
-            Self::Policy(policy) => format!("policy/{}", policy.id),
-            Self::Consent(consent) => format!(
-                "consent/{}/{}/{}/{}",
-                consent.customer,
-                consent.insurer,
-                consent.purpose.name(),
-                consent.span.from_ms
-            ),
-        }
-    }
-}
+pub use entry::{
+    Consent, Customer, Device, Entry, Erased, Insurer, Numbered, Ownership, Policy, Product, Span,
+};
+pub use file::{RegistryError, RegistryFile, is_id};
 
 /// A device as the pipeline looks it up.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,58 +28,135 @@ impl Known {
     pub fn owner_at(&self, time_ms: i64) -> Option<u32> {
         self.owners.iter().find(|(span, _)| span.holds(time_ms)).map(|(_, customer)| *customer)
     }
+
+    /// All its owners: from when to when, and the customer's number.
+    #[must_use]
+    pub fn owners(&self) -> &[(Span, u32)] {
+        &self.owners
+    }
+
+    /// When it was a customer's.
+    pub fn spans_of(&self, customer: u32) -> impl Iterator<Item = Span> {
+        self.owners.iter().filter(move |(_, owner)| *owner == customer).map(|(span, _)| *span)
+    }
 }
 
-/// The registry as the core looks things up: built from the journal's entries.
+/// The registry as the core looks things up: built from the journal's entries. Applying an entry
+/// costs the same however many there are.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    /// Counts the entries applied; recorded with what was computed from it.
+    /// Counts the changes; recorded with what was computed from it.
     pub version: u64,
     insurers: HashMap<Arc<str>, Insurer>,
-    customers: Vec<Customer>,
+    /// By number; `None` is erased.
+    customers: Vec<Option<Customer>>,
     customer_numbers: HashMap<Arc<str>, u32>,
-    devices: Vec<Known>,
+    devices: Vec<Option<Known>>,
     device_numbers: HashMap<Arc<str>, u32>,
     policies: HashMap<u32, Vec<Policy>>,
     consents: HashMap<u32, Vec<Consent>>,
+    erased: HashSet<Arc<str>>,
 }
 
 impl Registry {
-    /// Adds an entry; customers and devices are numbered in the order they come. References to
-    /// what is not there are ignored: [`RegistryFile`] refuses them before they get this far.
+    /// Adds an entry, or replaces the one with its key; customers and devices are numbered in the
+    /// order they come. References to what is not there are ignored: [`RegistryFile`] refuses them
+    /// before they get this far.
     pub fn apply(&mut self, entry: Entry) {
-        self.version += 1;
         match entry {
             Entry::Insurer(insurer) => {
                 self.insurers.insert(insurer.id.clone(), insurer);
             }
-            Entry::Customer(customer) => {
-                self.customer_numbers.insert(customer.id.clone(), self.customers.len() as u32);
-                self.customers.push(customer);
-            }
-            Entry::Device(device) => {
-                let number = self.devices.len() as u32;
-                self.device_numbers.insert(device.id.clone(), number);
-                self.devices.push(Known { number, device, owners: Vec::new() });
-            }
+            Entry::Customer(customer) => match self.customer_numbers.get(&customer.id) {
+                Some(number) => self.customers[*number as usize] = Some(customer),
+                None => {
+                    self.customer_numbers.insert(customer.id.clone(), self.customers.len() as u32);
+                    self.customers.push(Some(customer));
+                }
+            },
+            Entry::Device(device) => self.apply_device(device),
             Entry::Ownership(own) => {
                 let customer = self.customer_numbers.get(&own.customer).copied();
                 let device = self.device_numbers.get(&own.device).copied();
-                if let (Some(customer), Some(device)) = (customer, device) {
-                    self.devices[device as usize].owners.push((own.span, customer));
+                if let (Some(customer), Some(device)) = (customer, device)
+                    && let Some(known) = &mut self.devices[device as usize]
+                {
+                    match known.owners.iter_mut().find(|(span, _)| span.from_ms == own.span.from_ms)
+                    {
+                        Some(owner) => *owner = (own.span, customer),
+                        None => known.owners.push((own.span, customer)),
+                    }
                 }
             }
             Entry::Policy(policy) => {
                 if let Some(number) = self.customer_numbers.get(&policy.customer) {
-                    self.policies.entry(*number).or_default().push(policy);
+                    let policies = self.policies.entry(*number).or_default();
+                    put(policies, policy, |a, b| a.id == b.id);
                 }
             }
             Entry::Consent(consent) => {
                 if let Some(number) = self.customer_numbers.get(&consent.customer) {
-                    self.consents.entry(*number).or_default().push(consent);
+                    let consents = self.consents.entry(*number).or_default();
+                    put(consents, consent, |a, b| {
+                        a.is_of(&b.insurer, b.purpose) && a.span.from_ms == b.span.from_ms
+                    });
                 }
             }
+            Entry::Erased(erased) => {
+                match erased.what {
+                    Numbered::Customer => self.customers.push(None),
+                    Numbered::Device => self.devices.push(None),
+                }
+                self.erased.insert(erased.digest);
+            }
         }
+    }
+
+    fn apply_device(&mut self, device: Device) {
+        match self.device_numbers.get(&device.id) {
+            Some(number) => {
+                if let Some(known) = &mut self.devices[*number as usize] {
+                    known.device = device;
+                }
+            }
+            None => {
+                let number = self.devices.len() as u32;
+                self.device_numbers.insert(device.id.clone(), number);
+                self.devices.push(Some(Known { number, device, owners: Vec::new() }));
+            }
+        }
+    }
+
+    /// Forgets a customer, with policies, consents and ownerships; what remains is the number.
+    pub fn erase_customer(&mut self, number: u32, digest: Arc<str>) {
+        let Some(Some(customer)) = self.customers.get(number as usize) else { return };
+        self.customer_numbers.remove(&customer.id);
+        self.customers[number as usize] = None;
+        self.policies.remove(&number);
+        self.consents.remove(&number);
+        for known in self.devices.iter_mut().flatten() {
+            known.owners.retain(|(_, owner)| *owner != number);
+        }
+        self.erased.insert(digest);
+    }
+
+    /// Forgets a device; what remains is the number.
+    pub fn erase_device(&mut self, number: u32, digest: Arc<str>) {
+        let Some(Some(known)) = self.devices.get(number as usize) else { return };
+        self.device_numbers.remove(&known.device.id);
+        self.devices[number as usize] = None;
+        self.erased.insert(digest);
+    }
+
+    /// Whether anything was ever erased, and so whether [`Self::was_erased`] need be asked.
+    #[must_use]
+    pub fn has_erased(&self) -> bool {
+        !self.erased.is_empty()
+    }
+
+    #[must_use]
+    pub fn was_erased(&self, digest: &str) -> bool {
+        self.erased.contains(digest)
     }
 
     #[must_use]
@@ -224,16 +166,37 @@ impl Registry {
 
     #[must_use]
     pub fn device_by_number(&self, number: u32) -> Option<&Known> {
-        self.devices.get(number as usize)
+        self.devices.get(number as usize).and_then(Option::as_ref)
     }
 
     pub fn devices(&self) -> impl Iterator<Item = &Known> {
-        self.devices.iter()
+        self.devices.iter().flatten()
+    }
+
+    /// The devices that are or were a customer's. Looks at all devices.
+    pub fn devices_of(&self, customer: u32) -> impl Iterator<Item = &Known> {
+        self.devices().filter(move |known| known.spans_of(customer).next().is_some())
     }
 
     #[must_use]
     pub fn customer(&self, number: u32) -> Option<&Customer> {
-        self.customers.get(number as usize)
+        self.customers.get(number as usize).and_then(Option::as_ref)
+    }
+
+    #[must_use]
+    pub fn customer_number(&self, id: &str) -> Option<u32> {
+        self.customer_numbers.get(id).copied()
+    }
+
+    /// What a customer ever consented to, in the order it came.
+    #[must_use]
+    pub fn consents_of(&self, customer: u32) -> &[Consent] {
+        self.consents.get(&customer).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn policies_of(&self, customer: u32) -> &[Policy] {
+        self.policies.get(&customer).map(Vec::as_slice).unwrap_or_default()
     }
 
     #[must_use]
@@ -249,12 +212,20 @@ impl Registry {
     /// some purpose then, and has it now.
     #[must_use]
     pub fn may_keep(&self, customer: u32, time_ms: i64, now_ms: i64) -> bool {
-        let Some(consents) = self.consents.get(&customer) else {
-            return false;
-        };
+        let consents = self.consents_of(customer);
         consents.iter().any(|then| {
             then.span.holds(time_ms) && consents.iter().any(|now| holds_for(now, then, now_ms))
         })
+    }
+
+    /// Whether what is stored of that time stays after a withdrawal: another consent justifies it,
+    /// one that held when that one was withdrawn or was given since.
+    #[must_use]
+    pub fn stays(&self, customer: u32, time_ms: i64, withdrawn_ms: i64) -> bool {
+        let given_since =
+            |consent: &Consent| consent.span.from_ms > withdrawn_ms && consent.span.holds(time_ms);
+        self.may_keep(customer, time_ms, withdrawn_ms)
+            || self.consents_of(customer).iter().any(given_since)
     }
 
     /// Whether `insurer` may be told of something that happened to the customer at `time_ms`.
@@ -268,11 +239,9 @@ impl Registry {
         now_ms: i64,
     ) -> bool {
         let held = |at_ms| {
-            self.consents.get(&customer).into_iter().flatten().any(|consent| {
-                &*consent.insurer == insurer
-                    && consent.purpose == purpose
-                    && consent.span.holds(at_ms)
-            })
+            self.consents_of(customer)
+                .iter()
+                .any(|consent| consent.is_of(insurer, purpose) && consent.span.holds(at_ms))
         };
         held(time_ms) && held(now_ms)
     }
@@ -284,13 +253,20 @@ impl Registry {
         product: Product,
         time_ms: i64,
     ) -> impl Iterator<Item = &Policy> {
-        let policies = self.policies.get(&customer).map(Vec::as_slice).unwrap_or_default();
-        policies
+        self.policies_of(customer)
             .iter()
             .filter(move |policy| policy.product == product && policy.span.holds(time_ms))
     }
 }
 
 fn holds_for(now: &Consent, then: &Consent, now_ms: i64) -> bool {
-    now.span.holds(now_ms) && now.purpose == then.purpose && now.insurer == then.insurer
+    now.span.holds(now_ms) && now.is_of(&then.insurer, then.purpose)
+}
+
+/// Replaces the same one, or adds it.
+fn put<T>(all: &mut Vec<T>, new: T, same: impl Fn(&T, &T) -> bool) {
+    match all.iter_mut().find(|old| same(old, &new)) {
+        Some(old) => *old = new,
+        None => all.push(new),
+    }
 }

@@ -21,7 +21,7 @@ pub const SOURCE: &str = "urn:datanaut";
 
 /// A CloudEvent 1.0 in structured form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CloudEvent {
+pub struct CloudEvent<D = TriggerData> {
     pub specversion: String,
     /// The same for all that is ever said about one event, rule and policy.
     pub id: String,
@@ -38,7 +38,7 @@ pub struct CloudEvent {
     pub sequence: String,
     /// Counts what was said under this id: 0, then one up for each revision and withdrawal.
     pub revision: u32,
-    pub data: TriggerData,
+    pub data: D,
 }
 
 /// What a message says about the trigger with its id.
@@ -211,6 +211,25 @@ impl Key {
     #[must_use]
     pub fn pseudonym(&self, insurer: &str, customer: &str) -> String {
         self.digest(&["subject", insurer, customer])
+    }
+
+    /// The id of a message that asks an insurer to delete.
+    #[must_use]
+    pub fn notice_id(
+        &self,
+        kind: &str,
+        insurer: &str,
+        product: &str,
+        customer: &str,
+        sequence: i64,
+    ) -> String {
+        self.digest(&[kind, insurer, product, customer, &sequence.to_string()])
+    }
+
+    /// What is kept of an id that was erased, to know it again.
+    #[must_use]
+    pub fn of_erased(&self, kind: &str, id: &str) -> String {
+        self.digest(&["erased", kind, id])
     }
 
     fn digest(&self, parts: &[&str]) -> String {

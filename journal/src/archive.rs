@@ -13,7 +13,8 @@ use crate::ReadError;
 use crate::chunk;
 use crate::history::{Histories, run};
 use crate::outbox::json;
-use crate::recover::{load_histories, read_registry};
+use crate::recover::load_histories;
+use crate::registry::stored;
 use crate::seal::{base, damaged, decode_state};
 use crate::store::open_reader;
 
@@ -45,7 +46,7 @@ impl Archive {
     pub fn open(dir: &Path) -> Result<Self, ReadError> {
         let connection = open_reader(dir)?;
         let transaction = connection.unchecked_transaction()?;
-        let registry = read_registry(&transaction)?;
+        let registry = stored(&transaction)?;
         let mut open = Histories::default();
         load_histories(&transaction, &mut open)?;
         let rules = rules_in_force(&transaction)?;

@@ -2,7 +2,7 @@
 
 use enrich::DeviceState;
 use enrich::World;
-use enrich::registry::Known;
+use enrich::registry::{Known, Registry};
 use enrich::weather::Series;
 use ingest::Reading;
 use rusqlite::Connection;
@@ -14,11 +14,10 @@ use crate::live::read;
 use crate::log::Size;
 use crate::outbox::{Outbox, Readings, to_json};
 use crate::quarantine;
-use crate::recover::{conversion, last_position};
+use crate::recover::last_position;
 use crate::rows::{Rows, log_row, put_blob};
 use crate::seal::{Sealer, Slice, encode_state, set_last};
 use crate::sort::Kept;
-use crate::store::set_meta;
 use crate::waiting::{self, Wanted};
 use crate::weather::{self, WeatherAnswer};
 use crate::writer::Writer;
@@ -60,6 +59,7 @@ pub(crate) struct WeatherDone {
 /// happened.
 pub(crate) struct Batch<'a> {
     writer: &'a Writer,
+    registry: &'a Registry,
     connection: &'a Connection,
     now_ms: i64,
     counts: Counts,
@@ -75,9 +75,15 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(writer: &'a Writer, connection: &'a Connection, counts: Counts) -> Self {
+    pub(crate) fn new(
+        writer: &'a Writer,
+        registry: &'a Registry,
+        connection: &'a Connection,
+        counts: Counts,
+    ) -> Self {
         Self {
             writer,
+            registry,
             connection,
             now_ms: writer.clock.now_ms(),
             counts,
@@ -97,7 +103,7 @@ impl<'a> Batch<'a> {
         let Some(first) = kept.first() else {
             return Ok(());
         };
-        let Some(device) = core.registry.device_by_number(first.device) else {
+        let Some(device) = self.registry.device_by_number(first.device) else {
             return Ok(());
         };
         let histories = read(&self.writer.live.histories);
@@ -166,7 +172,7 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         let core = &self.writer.core;
-        let Some(device) = core.registry.device_by_number(number) else {
+        let Some(device) = self.registry.device_by_number(number) else {
             return Ok(());
         };
         let histories = read(&self.writer.live.histories);
@@ -216,7 +222,7 @@ impl<'a> Batch<'a> {
         let core = &self.writer.core;
         Outbox {
             connection: self.connection,
-            registry: &core.registry,
+            registry: self.registry,
             rules: &core.rules,
             readings,
             world: &core.world,
@@ -293,7 +299,7 @@ impl<'a> Batch<'a> {
                 .execute((
                     log.last,
                     self.now_ms,
-                    writer.core.registry.version as i64,
+                    self.registry.version as i64,
                     writer.core.rules.name(),
                     writer.weather_used(),
                     self.logged as i64,
@@ -306,19 +312,19 @@ impl<'a> Batch<'a> {
         let histories = read(&writer.live.histories);
         let sealer = Sealer {
             connection: self.connection,
-            registry: &writer.core.registry,
+            registry: self.registry,
             world: &writer.core.world,
             histories: &histories,
             log_most: writer.log_most,
             following: &writer.following,
+            hold: writer.deletes_open_ends(),
             window: writer.windows.last().copied().unwrap_or_default(),
         };
         let slice = sealer.slice(writer.pass, &self.touched, log, self.logged)?;
         drop(histories);
         self.counts.passed_over += slice.passed_over;
         if self.counts != writer.counts {
-            let bytes = serde_json::to_vec(&self.counts).map_err(conversion)?;
-            set_meta(self.connection, "counts", &bytes)?;
+            writer.write_counts(self.connection, &self.counts)?;
         }
         for (output, position) in &writer.cursors {
             self.connection

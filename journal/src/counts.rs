@@ -36,6 +36,12 @@ pub struct Counts {
     pub rule_faults: BTreeMap<String, u64>,
     pub triggers_released: u64,
     pub triggers_expired: u64,
+    /// Of the released: not sent, since the consent ended before.
+    #[serde(default)]
+    pub triggers_withheld: u64,
+    /// Of the stored: deleted since, because nobody may keep them any more.
+    #[serde(default)]
+    pub deleted: u64,
 }
 
 impl Counts {

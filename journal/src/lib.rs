@@ -9,6 +9,7 @@
 
 mod archive;
 mod batch;
+mod change;
 mod chunk;
 mod counts;
 mod follow;
@@ -18,9 +19,11 @@ mod live;
 mod log;
 mod message;
 mod outbox;
+mod purge;
 mod quarantine;
 mod reader;
 mod recover;
+mod registry;
 mod rows;
 mod said;
 mod seal;
@@ -31,17 +34,21 @@ mod waiting;
 mod weather;
 #[cfg(test)]
 mod trial;
+mod withhold;
 mod writer;
 
 pub use archive::{Archive, Found};
+pub use change::{Change, ChangeError, Changed};
 pub use counts::Counts;
 pub use follow::LogBatch;
 pub use live::{FleetDevice, Health, Live, Notice};
 pub use log::Followers;
+pub use purge::{Receipt, Why};
 pub use quarantine::{
     CannotRetry, Decode, NotCommitted, Quarantine, QuarantineFilter, QuarantineRow,
 };
 pub use reader::{EventRow, ReadError, Reader, TriggerRow};
+pub use registry::SharedRegistry;
 pub use seal::LOG_READINGS;
 pub use store::OpenError;
 pub use weather::WeatherAnswer;

@@ -57,6 +57,10 @@ pub struct Live {
     released: watch::Sender<i64>,
     /// The last batch in the log.
     logged: watch::Sender<i64>,
+    /// Counts how often something in the outbox was withheld.
+    withheld: watch::Sender<u64>,
+    /// The registry's version.
+    registry: watch::Sender<u64>,
     notices: broadcast::Sender<Notice>,
     /// Where and for when events wait for weather.
     weather_wanted: watch::Sender<Vec<(Cell, i64)>>,
@@ -71,6 +75,8 @@ impl Live {
             health: watch::Sender::new(Health::Writable),
             released: watch::Sender::new(released),
             logged: watch::Sender::new(logged),
+            withheld: watch::Sender::new(0),
+            registry: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
             weather_wanted: watch::Sender::default(),
         }
@@ -119,16 +125,41 @@ impl Live {
         });
     }
 
+    /// Changes when something in the outbox is not to be sent any more: what was read of it before
+    /// is out of date.
+    #[must_use]
+    pub fn withheld(&self) -> watch::Receiver<u64> {
+        self.withheld.subscribe()
+    }
+
+    /// Changes with the registry.
+    #[must_use]
+    pub fn registry_version(&self) -> watch::Receiver<u64> {
+        self.registry.subscribe()
+    }
+
     #[must_use]
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
     }
 
     pub(crate) fn committed(&self, counts: Counts, released: i64, logged: i64) {
-        *write(&self.counts) = counts;
+        self.counted(counts);
         self.released.send_if_modified(|last| std::mem::replace(last, released) != released);
         self.logged.send_if_modified(|last| std::mem::replace(last, logged) != logged);
         self.set_health(Health::Writable);
+    }
+
+    pub(crate) fn counted(&self, counts: Counts) {
+        *write(&self.counts) = counts;
+    }
+
+    pub(crate) fn withhold(&self) {
+        self.withheld.send_modify(|times| *times += 1);
+    }
+
+    pub(crate) fn registry_changed(&self, version: u64) {
+        self.registry.send_replace(version);
     }
 
     pub(crate) fn set_health(&self, health: Health) {

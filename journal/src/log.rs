@@ -86,6 +86,16 @@ impl Log {
         self.save(connection)
     }
 
+    /// Notes that a batch has become smaller.
+    pub(crate) fn shrink(&mut self, connection: &Connection, id: i64, by: Size) -> Result<()> {
+        if id > self.sealed {
+            self.open -= by;
+            return Ok(());
+        }
+        self.kept_bytes = self.kept_bytes.saturating_sub(by.bytes);
+        self.save(connection)
+    }
+
     /// Deletes what nobody needs, a slice of it. Returns how many readings went before a follower
     /// had them.
     pub(crate) fn trim(&mut self, connection: &Connection, following: &Following) -> Result<u64> {

@@ -16,7 +16,7 @@ use crate::seal::damaged;
 use crate::waiting::{self, Wanted};
 
 /// The version of the secret that pseudonyms are made with.
-const KEY_VERSION: i64 = 1;
+pub(crate) const KEY_VERSION: i64 = 1;
 
 /// An event as the journal keeps it. Its cause is the one it was first found with.
 #[derive(Clone, Debug)]
@@ -261,7 +261,7 @@ impl Outbox<'_> {
         match said(self.connection, &message.id)? {
             None => self.release(firing, message, Status::Fired, 0, expired),
             // An event that was withdrawn and turns out to have happened after all is said again.
-            Some(said) if !said.withdrawn && same_to_the_reader(&said.data, &message.data) => {
+            Some(said) if !said.withdrawn && says_the_same(said.data.as_ref(), &message.data) => {
                 Ok(())
             }
             // Nobody was told and nobody needs to be: the record says how it was.
@@ -303,6 +303,7 @@ impl Outbox<'_> {
             status,
             insurer,
             product,
+            purpose: firing.rule.purpose.name(),
             sequence,
             expires_ms: firing.expires_ms,
         })
@@ -346,6 +347,7 @@ impl Outbox<'_> {
                 status: Status::Withdrawn,
                 insurer: &last.insurer,
                 product: &last.product,
+                purpose: &last.purpose,
                 sequence: Some(sequence),
                 expires_ms: last.expires_ms,
             })?;
@@ -366,8 +368,9 @@ impl Outbox<'_> {
         self.connection
             .prepare_cached(
                 "INSERT INTO trigger_out (id, revision, status, outcome, event, insurer, product,
-                     sequence, customer, subject, key_version, said_ms, expires_ms, body, evidence)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                     purpose, sequence, customer, subject, key_version, said_ms, expires_ms, body,
+                     evidence)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             )?
             .execute(rusqlite::params![
                 row.event.id,
@@ -377,6 +380,7 @@ impl Outbox<'_> {
                 row.message.event,
                 row.insurer,
                 row.product,
+                row.purpose,
                 row.sequence,
                 row.message.customer,
                 row.event.subject,
@@ -400,12 +404,14 @@ struct Entry<'a> {
     status: Status,
     insurer: &'a str,
     product: &'a str,
+    purpose: &'a str,
     sequence: Option<i64>,
     expires_ms: i64,
 }
 
 /// Whether a reader would learn nothing: all is equal but the proof of the evidence.
-fn same_to_the_reader(before: &TriggerData, now: &TriggerData) -> bool {
+fn says_the_same(before: Option<&TriggerData>, now: &TriggerData) -> bool {
+    let Some(before) = before else { return false };
     let mut now = now.clone();
     now.evidence.hash.clone_from(&before.evidence.hash);
     *before == now

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use enrich::registry::Registry;
 use ingest::source::Outcome;
 use ingest::{Arrival, Decoded, DeviceKind, Reason, Rejected, Sender};
 use rusqlite::{Connection, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::SharedRegistry;
 use crate::sort::{QUARANTINED_BYTES, Quarantined, kept_payload};
 use crate::writer::PutAway;
 
@@ -77,7 +77,7 @@ pub type Decode = dyn Fn(&str, &str, &Bytes, i64) -> Option<Outcome> + Send + Sy
 #[derive(Clone)]
 pub struct Quarantine {
     pub(crate) arrivals: mpsc::WeakSender<Arrival>,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) registry: SharedRegistry,
     decode: Arc<Decode>,
 }
 
@@ -92,7 +92,7 @@ impl Quarantine {
     #[must_use]
     pub fn new(
         arrivals: &mpsc::Sender<Arrival>,
-        registry: Arc<Registry>,
+        registry: SharedRegistry,
         decode: impl Fn(&str, &str, &Bytes, i64) -> Option<Outcome> + Send + Sync + 'static,
     ) -> Self {
         Self { arrivals: arrivals.downgrade(), registry, decode: Arc::new(decode) }
@@ -149,7 +149,8 @@ impl Quarantine {
         let payload = Bytes::copy_from_slice(&row.payload);
         let decoded = (self.decode)(broker, &row.topic, &payload, row.received_ms);
         let decoded = decoded.ok_or_else(|| CannotRetry::NoBroker(broker.clone()))?;
-        let known = self.registry.device_by_number(row.device).ok_or(CannotRetry::NoDevice)?;
+        let registry = self.registry.read();
+        let known = registry.device_by_number(row.device).ok_or(CannotRetry::NoDevice)?;
         let device = &known.device.id;
         Ok(arrival(row, Some(device), only_of(device, decoded, &payload)))
     }

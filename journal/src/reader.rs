@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use enrich::Event;
+use enrich::privacy::Content;
 use enrich::trigger::CloudEvent;
 use ingest::Reading;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -12,6 +13,7 @@ use crate::chunk;
 use crate::follow::{self, LogBatch};
 use crate::live::{Live, read};
 use crate::outbox::json;
+use crate::purge::Receipt;
 use crate::quarantine::{self, QuarantineFilter, QuarantineRow};
 use crate::store::open_reader;
 use crate::weather;
@@ -44,13 +46,15 @@ pub struct TriggerRow {
     pub position: i64,
     pub insurer: String,
     pub product: String,
-    /// `fired`, `revised` or `withdrawn`.
+    /// `fired`, `revised` or `withdrawn`; `erased` where only its place is kept, and `notice` where
+    /// the insurer is asked to delete.
     pub status: String,
-    /// `released` for sending, or `expired`: its moment had passed.
+    /// `released` for sending; `expired`: its moment had passed; `withheld`: the consent ended
+    /// before it was sent.
     pub outcome: String,
     pub expires_ms: i64,
     /// The message as it goes out.
-    pub body: CloudEvent,
+    pub body: CloudEvent<Content>,
 }
 
 /// An event of a device, as it stands.
@@ -88,7 +92,7 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<TriggerRow>, ReadError> {
         self.triggers(
-            "WHERE position > ?1 AND outcome = 'released' ORDER BY position LIMIT ?2",
+            "WHERE position > ?1 AND outcome IN ('released', 'withheld') ORDER BY position LIMIT ?2",
             (position, limit as i64),
         )
     }
@@ -224,6 +228,13 @@ impl Reader {
             Ok(EventRow { event: json(row, 0)?, revision: row.get(1)?, withdrawn: row.get(2)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What became of a deletion.
+    pub fn receipt(&self, number: i64) -> Result<Option<Receipt>, ReadError> {
+        let connection = self.open()?;
+        let receipt = "SELECT receipt FROM deletion WHERE number = ?1";
+        Ok(connection.query_row(receipt, [number], |row| json(row, 0)).optional()?)
     }
 
     /// What could not be used, newest first.

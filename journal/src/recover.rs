@@ -1,8 +1,8 @@
-//! What is read back at a start: registry, secret, histories, fleet.
+//! What is read back at a start: secret, histories, fleet.
 
 use std::collections::{BTreeSet, HashMap};
 
-use enrich::registry::{Entry, Known, Registry};
+use enrich::registry::{Known, Registry};
 use enrich::trigger::{Key, sha256_hex};
 use ingest::Reading;
 use rusqlite::Connection;
@@ -11,7 +11,6 @@ use crate::chunk::Damaged;
 use crate::history::Histories;
 use crate::live::{FleetDevice, Live, read, write};
 use crate::log::{Log, Size};
-use crate::outbox::{json, to_json};
 use crate::rows::{self, Rows, take_blob, take_log_row};
 use crate::seal::{damaged, decode_state, new_window};
 use crate::store::{meta, set_meta};
@@ -24,38 +23,6 @@ pub(crate) fn last_position(connection: &Connection) -> rusqlite::Result<i64> {
 
 pub(crate) fn conversion(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
-}
-
-/// The registry from the journal, with what the seed has and it has not.
-pub(crate) fn load_registry(
-    connection: &Connection,
-    seed: Vec<Entry>,
-) -> rusqlite::Result<Registry> {
-    let transaction = connection.unchecked_transaction()?;
-    // A large fleet's file is the same at nearly every start.
-    let keys: Vec<String> = seed.iter().map(Entry::key).collect();
-    let seeded = sha256_hex(keys.join("\n").as_bytes()).into_bytes();
-    if meta(&transaction, "seeded")?.as_ref() != Some(&seeded) {
-        let mut insert =
-            transaction.prepare("INSERT OR IGNORE INTO registry (key, entry) VALUES (?1, ?2)")?;
-        for (key, entry) in keys.iter().zip(seed) {
-            insert.execute((key, to_json(&entry)?))?;
-        }
-        drop(insert);
-        set_meta(&transaction, "seeded", &seeded)?;
-    }
-    let registry = read_registry(&transaction)?;
-    transaction.commit()?;
-    Ok(registry)
-}
-
-pub(crate) fn read_registry(connection: &Connection) -> rusqlite::Result<Registry> {
-    let mut registry = Registry::default();
-    let mut select = connection.prepare("SELECT entry FROM registry ORDER BY number")?;
-    for entry in select.query_map([], |row| json::<Entry>(row, 0))? {
-        registry.apply(entry?);
-    }
-    Ok(registry)
 }
 
 /// The journal's secret, made up when the journal is.

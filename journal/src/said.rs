@@ -1,5 +1,6 @@
 //! What was said before: the last message under an id or about an event, and sequence numbers.
 
+use enrich::privacy::Content;
 use enrich::trigger::{CloudEvent, TriggerData};
 use rusqlite::{Connection, OptionalExtension, Result};
 
@@ -11,12 +12,14 @@ pub(crate) struct Said {
     pub(crate) revision: u32,
     pub(crate) released: bool,
     pub(crate) withdrawn: bool,
-    pub(crate) data: TriggerData,
+    /// `None`: the content was deleted.
+    pub(crate) data: Option<TriggerData>,
 }
 
 pub(crate) struct LastSaid {
     pub(crate) insurer: String,
     pub(crate) product: String,
+    pub(crate) purpose: String,
     pub(crate) customer: u32,
     pub(crate) expires_ms: i64,
     pub(crate) event: CloudEvent,
@@ -31,13 +34,17 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
              WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
         )?
         .query_row([id], |row| {
-            let event: CloudEvent = json(row, 4)?;
+            let event: CloudEvent<Content> = json(row, 4)?;
+            let data = match event.data {
+                Content::Trigger(data) => Some(*data),
+                Content::Privacy(_) => None,
+            };
             Ok(Said {
                 position: row.get(0)?,
                 revision: row.get(1)?,
                 released: row.get(2)?,
                 withdrawn: row.get(3)?,
-                data: event.data,
+                data,
             })
         })
         .optional()
@@ -45,18 +52,19 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
 
 pub(crate) fn last_said_of(connection: &Connection, event: i64) -> Result<Vec<LastSaid>> {
     let mut statement = connection.prepare_cached(
-        "SELECT insurer, product, customer, expires_ms, body, evidence FROM trigger_out AS last
-         WHERE event = ?1 AND outcome = 'released' AND status != 'withdrawn'
+        "SELECT insurer, product, purpose, customer, expires_ms, body, evidence FROM trigger_out AS last
+         WHERE event = ?1 AND outcome = 'released' AND status NOT IN ('withdrawn', 'erased')
            AND revision = (SELECT max(revision) FROM trigger_out WHERE id = last.id)",
     )?;
     let rows = statement.query_map([event], |row| {
         Ok(LastSaid {
             insurer: row.get(0)?,
             product: row.get(1)?,
-            customer: row.get(2)?,
-            expires_ms: row.get(3)?,
-            event: json(row, 4)?,
-            evidence: row.get(5)?,
+            purpose: row.get(2)?,
+            customer: row.get(3)?,
+            expires_ms: row.get(4)?,
+            event: json(row, 5)?,
+            evidence: row.get(6)?,
         })
     })?;
     rows.collect()

@@ -47,6 +47,8 @@ pub(crate) struct Sealer<'a> {
     pub(crate) histories: &'a Histories,
     pub(crate) log_most: u64,
     pub(crate) following: &'a Following,
+    /// Open ends are being deleted, of devices that may not be known any more: no pass goes on.
+    pub(crate) hold: bool,
     pub(crate) window: i64,
 }
 
@@ -74,6 +76,7 @@ impl Sealer<'_> {
         let (sealed, window) = (Vec::new(), self.window);
         let mut slice = Slice { pass, sealed, window, log, passed_over: 0 };
         match pass {
+            _ if self.hold => {}
             Pass::Idle if slice.log.open.readings < self.log_most => {}
             Pass::Idle => {
                 let (mark, size) = (slice.log.last, slice.log.open);

@@ -45,11 +45,13 @@ const TABLES: &str = "
         withdrawn INTEGER NOT NULL, cause TEXT NOT NULL, body TEXT NOT NULL);
     CREATE INDEX event_by_device ON event (device, known_ms);
     CREATE INDEX event_by_cause ON event (device, cause);
-    -- The outbox: all that is ever said, in the order it goes out. `outcome` is released or expired.
+    -- The outbox: all that is ever said, in the order it goes out. `outcome` is released, expired,
+    -- or withheld where a consent ended before it was sent; `purpose` is what it was consented for.
     CREATE TABLE trigger_out (
         position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, revision INTEGER NOT NULL,
         status TEXT NOT NULL, outcome TEXT NOT NULL, event INTEGER NOT NULL,
-        insurer TEXT NOT NULL, product TEXT NOT NULL, sequence INTEGER, customer INTEGER NOT NULL,
+        insurer TEXT NOT NULL, product TEXT NOT NULL, purpose TEXT NOT NULL, sequence INTEGER,
+        customer INTEGER NOT NULL,
         subject TEXT NOT NULL, key_version INTEGER NOT NULL,
         said_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,
         body TEXT NOT NULL, evidence TEXT NOT NULL,
@@ -80,6 +82,10 @@ const TABLES: &str = "
         broker TEXT, topic TEXT NOT NULL, sent_bytes INTEGER NOT NULL,
         payload BLOB NOT NULL);
     CREATE INDEX quarantine_by_age ON quarantine (received_ms);
+    CREATE INDEX quarantine_by_device ON quarantine (device);
+    -- What was deleted because nobody may keep it any more: while that is under way, of whom and
+    -- since when; and what it came to.
+    CREATE TABLE deletion (number INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT, receipt TEXT NOT NULL);
 ";
 
 /// The journal cannot be used as it is. It was not changed.

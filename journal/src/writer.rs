@@ -1,28 +1,30 @@
 //! The one writer: collects what waits, and commits it in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use enrich::World;
-use enrich::registry::{Entry, Registry};
+use enrich::registry::Entry;
 use enrich::rules::RuleSet;
 use enrich::trigger::Key;
 use ingest::{Arrival, Clock, Reason};
 use rusqlite::ErrorCode;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Batch, Done};
+use crate::change::{Change, ChangeError, Changed};
 use crate::history::Histories;
 use crate::live::{Health, Live, write};
 use crate::log::{Followers, Following, Log};
+use crate::purge::Purge;
 use crate::quarantine;
 use crate::recover::{
-    conversion, last_position, load_histories, load_registry, load_windows, secret, show,
-    show_fleet,
+    conversion, last_position, load_histories, load_windows, secret, show, show_fleet,
 };
+use crate::registry::SharedRegistry;
 use crate::seal::Pass;
 use crate::sort::sort;
 use crate::store::{OpenError, Store, meta, set_meta};
@@ -92,7 +94,7 @@ pub struct Started {
 pub struct Journal {
     live: Arc<Live>,
     reader: Reader,
-    registry: Arc<Registry>,
+    registry: SharedRegistry,
     commands: mpsc::Sender<Command>,
     thread: Arc<std::sync::Mutex<Option<JoinHandle<()>>>>,
 }
@@ -121,6 +123,7 @@ pub(crate) enum Command {
     PutAway(Vec<PutAway>),
     Rules(Box<RuleSet>),
     Weather(WeatherAnswer),
+    Change(Change, oneshot::Sender<Result<Changed, ChangeError>>),
 }
 
 impl Journal {
@@ -160,7 +163,7 @@ impl Journal {
     }
 
     #[must_use]
-    pub fn registry(&self) -> Arc<Registry> {
+    pub fn registry(&self) -> SharedRegistry {
         self.registry.clone()
     }
 
@@ -188,6 +191,14 @@ impl Journal {
         self.commands.blocking_send(Command::Weather(answer)).map_err(|_| Closed)
     }
 
+    /// Changes the registry: committed when this returns, and in force for every batch after it.
+    pub async fn change(&self, change: Change) -> Result<Changed, ChangeError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.commands.send(Command::Change(change, answer)).await;
+        sent.map_err(|_| ChangeError::Closed)?;
+        answered.await.map_err(|_| ChangeError::Closed)?
+    }
+
     /// Waits until the writer has ended, which it does when all senders of arrivals are gone.
     pub fn join(&self) {
         let thread = self.thread.lock().map(|mut thread| thread.take());
@@ -201,7 +212,7 @@ impl Journal {
 
 /// What the core computes with.
 pub(crate) struct Core {
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) registry: SharedRegistry,
     pub(crate) world: World,
     pub(crate) rules: RuleSet,
     pub(crate) key: Key,
@@ -239,15 +250,20 @@ pub(crate) struct Writer {
     /// Since when a cursor, or what was put away, waits to be written.
     cursors_since: Option<Instant>,
     pub(crate) swept_ms: i64,
+    /// Deletions under way, one after the other.
+    pub(crate) purges: VecDeque<Purge>,
+    /// Until when the next slice of a deletion waits, after one that could not be done.
+    purge_later: Option<Instant>,
 }
 
 impl Writer {
     pub(crate) fn recover(store: Store, options: Options) -> rusqlite::Result<Self> {
         let connection = &store.connection;
-        let registry = load_registry(connection, options.seed)?;
+        let key = secret(connection)?;
+        let registry = crate::registry::load(connection, options.seed, &key)?;
         let mut core = Core {
-            key: secret(connection)?,
-            registry: Arc::new(registry),
+            key,
+            registry: SharedRegistry::new(registry),
             world: options.world,
             weather: options.weather,
             rules: options.rules,
@@ -271,7 +287,8 @@ impl Writer {
         let last_weather = weather::load(connection, &mut core.world)?;
         let waiting = waiting::load(connection)?;
         let windows = load_windows(connection)?;
-        show_fleet(connection, &live, &core.registry)?;
+        show_fleet(connection, &live, &core.registry.read())?;
+        let purges = Purge::unfinished(connection)?.into();
         let writer = Self {
             store,
             core,
@@ -297,6 +314,8 @@ impl Writer {
             put_away: Vec::new(),
             cursors_since: None,
             swept_ms: 0,
+            purges,
+            purge_later: None,
         };
         writer.show_wanted();
         Ok(writer)
@@ -336,6 +355,7 @@ impl Writer {
             {
                 return;
             }
+            self.go_on_deleting();
             if !open {
                 // The last cursors, if any: losing them costs nothing but a repetition.
                 self.persist(&mut arrivals, &mut arriving, &[]);
@@ -357,8 +377,32 @@ impl Writer {
                 return;
             }
             Command::Weather(answer) => self.answers.push(answer),
+            Command::Change(change, answer) => {
+                // Who asked may have gone.
+                answer.send(self.change(change)).ok();
+                return;
+            }
         }
         self.cursors_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Goes on with what is to be deleted, if it is time.
+    fn go_on_deleting(&mut self) {
+        if self.purges.is_empty() || self.deletes_in() > Duration::ZERO {
+            return;
+        }
+        let again = match self.purge() {
+            Ok(at_once) => at_once,
+            Err(error) => {
+                tracing::warn!(%error, "what may not be kept cannot be deleted yet; trying again");
+                false
+            }
+        };
+        self.purge_later = (!again).then(|| Instant::now() + RETRY);
+    }
+
+    fn deletes_in(&self) -> Duration {
+        self.purge_later.map_or(Duration::ZERO, |later| later.duration_since(Instant::now()))
     }
 
     fn next_wake(&self) -> Duration {
@@ -371,7 +415,8 @@ impl Writer {
         });
         let cursor = self.cursors_since.map(|since| CURSOR_DELAY.saturating_sub(since.elapsed()));
         let idle = Duration::from_secs(60);
-        timer.into_iter().chain(cursor).min().unwrap_or(idle).min(idle)
+        let purge = (!self.purges.is_empty()).then(|| self.deletes_in());
+        timer.into_iter().chain(cursor).chain(purge).min().unwrap_or(idle).min(idle)
     }
 
     fn cursors_waited(&self) -> bool {
@@ -456,10 +501,11 @@ impl Writer {
     pub(crate) fn commit(&self, arrivals: &[Arrival], due: &[u32]) -> rusqlite::Result<Done> {
         let transaction = self.store.connection.unchecked_transaction()?;
         let mut counts = self.counts.clone();
+        let registry = self.core.registry.read();
         let mut taken = quarantine::take_out(&transaction, arrivals)?;
         let now_ms = self.clock.now_ms();
-        let sorted = sort(arrivals, &self.core.registry, now_ms, &mut taken, &mut counts);
-        let mut batch = Batch::new(self, &transaction, counts);
+        let sorted = sort(arrivals, &registry, now_ms, &mut taken, &mut counts);
+        let mut batch = Batch::new(self, &registry, &transaction, counts);
         for readings in sorted.kept.chunk_by(|a, b| a.device == b.device) {
             batch.device(readings)?;
         }
@@ -487,12 +533,13 @@ impl Writer {
             self.timers.set(device, wake_ms);
         }
         let mut fleet = write(&self.live.fleet);
+        let registry = self.core.registry.read();
         for (device, last) in done.last {
-            if let Some(known) = self.core.registry.device_by_number(device) {
+            if let Some(known) = registry.device_by_number(device) {
                 show(&mut fleet, known, last);
             }
         }
-        drop(fleet);
+        drop((fleet, registry));
         self.pass = done.slice.pass;
         if done.slice.passed_over > 0 {
             tracing::error!(

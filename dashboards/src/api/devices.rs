@@ -120,7 +120,8 @@ fn number(site: &Site, id: Id) -> Result<u32, Problem> {
         )
     };
     let Ok(Path(id)) = id else { return Err(unknown("?")) };
-    site.app.registry.device(&id).map(|known| known.number).ok_or_else(|| unknown(&id))
+    let registry = site.app.registry.read();
+    registry.device(&id).map(|known| known.number).ok_or_else(|| unknown(&id))
 }
 
 #[derive(Serialize)]

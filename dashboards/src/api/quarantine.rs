@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use enrich::registry::Registry;
 use ingest::Reason;
 use jiff::Timestamp;
 use journal::{QuarantineFilter, QuarantineRow};
@@ -66,7 +67,8 @@ pub(crate) async fn quarantine(
     Params(which): Params<Which>,
 ) -> Result<Response, Problem> {
     let rows = which.rows(&site).await?;
-    let shown: Vec<_> = rows.iter().map(|row| shown(&site, row, SHOWN_BYTES)).collect();
+    let registry = site.app.registry.read();
+    let shown: Vec<_> = rows.iter().map(|row| shown(&registry, row, SHOWN_BYTES)).collect();
     Ok(Json(shown).into_response())
 }
 
@@ -76,7 +78,7 @@ pub(crate) async fn row(
     number: Number,
 ) -> Result<Response, Problem> {
     let row = numbered(&site, number).await?;
-    Ok(Json(shown(&site, &row, usize::MAX)).into_response())
+    Ok(Json(shown(&site.app.registry.read(), &row, usize::MAX)).into_response())
 }
 
 pub(crate) type Number = Result<Path<i64>, PathRejection>;
@@ -110,7 +112,7 @@ impl Which {
             })
         });
         let device = self.device.as_deref().map(|id| {
-            site.app.registry.device(id).map(|known| known.number).ok_or_else(|| {
+            site.app.registry.read().device(id).map(|known| known.number).ok_or_else(|| {
                 Problem::not_found(
                     format!("there is no device \"{id}\""),
                     "use the id of a device in the registry",
@@ -122,10 +124,10 @@ impl Which {
     }
 }
 
-fn shown<'a>(site: &'a Site, row: &'a QuarantineRow, most: usize) -> Shown<'a> {
+fn shown<'a>(registry: &'a Registry, row: &'a QuarantineRow, most: usize) -> Shown<'a> {
     Shown {
         number: row.number,
-        device: site.app.registry.device_by_number(row.device).map(|known| &*known.device.id),
+        device: registry.device_by_number(row.device).map(|known| &*known.device.id),
         received_at: moment(row.received_ms),
         reason: row.reason,
         advice: row.reason.map(Reason::advice),

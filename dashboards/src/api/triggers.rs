@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use enrich::privacy::Content;
 use enrich::registry::Registry;
 use enrich::trigger::CloudEvent;
 use jiff::Timestamp;
@@ -64,7 +65,7 @@ pub(crate) struct Shown<'a> {
     outcome: &'a str,
     expires_at: Timestamp,
     /// As the insurer gets it.
-    message: &'a CloudEvent,
+    message: &'a CloudEvent<Content>,
 }
 
 /// Those who wait for triggers to come.
@@ -86,10 +87,9 @@ pub(crate) async fn triggers(
 ) -> Result<Response, Problem> {
     let limit = limit(which.limit, USUAL, MOST)?;
     let wait = seconds("wait", which.wait.as_deref(), LONGEST_WAIT)?;
-    let registry = &site.app.registry;
     let (rows, newest) = match (who.asks_for(which.insurer)?, which.product) {
         (Some(insurer), Some(product)) => {
-            if registry.insurer(&insurer).is_none() {
+            if site.app.registry.read().insurer(&insurer).is_none() {
                 return Err(Problem::not_found(
                     format!("there is no insurer \"{insurer}\""),
                     "use the id of an insurer in the registry",
@@ -109,7 +109,8 @@ pub(crate) async fn triggers(
             ));
         }
     };
-    let triggers = rows.iter().take(limit).map(|row| Shown::of(row, registry)).collect();
+    let registry = site.app.registry.read();
+    let triggers = rows.iter().take(limit).map(|row| Shown::of(row, &registry)).collect();
     Ok(Json(Answer { triggers, more: rows.len() > limit, newest }).into_response())
 }
 

@@ -7,7 +7,9 @@ use ingest::DeviceKind;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Consent, Customer, Device, Entry, Insurer, Ownership, Policy, Product, Span};
+use super::{
+    Consent, Customer, Device, Entry, Insurer, Ownership, Policy, Product, Registry, Span,
+};
 use crate::Country;
 use crate::trigger::sha256_hex;
 
@@ -142,9 +144,14 @@ impl RegistryFile {
     /// Parses and checks `text`: every reference must lead somewhere and every id be one of its
     /// kind.
     pub fn parse(text: &str) -> Result<Vec<Entry>, RegistryError> {
+        Self::parse_beside(text, &Registry::default())
+    }
+
+    /// The same for a file that may refer to what is in `registry` already.
+    pub fn parse_beside(text: &str, registry: &Registry) -> Result<Vec<Entry>, RegistryError> {
         let file: Self = toml::from_str(text)?;
         let entries = file.into_entries();
-        check(&entries)?;
+        check(&entries, registry)?;
         Ok(entries)
     }
 
@@ -267,7 +274,7 @@ fn hashed(token: String) -> String {
     sha256_hex(token.as_bytes())
 }
 
-fn check(entries: &[Entry]) -> Result<(), RegistryError> {
+fn check(entries: &[Entry], registry: &Registry) -> Result<(), RegistryError> {
     let mut keys = HashSet::new();
     for entry in entries {
         let key = entry.key();
@@ -276,31 +283,37 @@ fn check(entries: &[Entry]) -> Result<(), RegistryError> {
             Entry::Customer(customer) => Some(&customer.id),
             Entry::Device(device) => Some(&device.id),
             Entry::Policy(policy) => Some(&policy.id),
-            Entry::Ownership(_) | Entry::Consent(_) => None,
+            Entry::Ownership(_) | Entry::Consent(_) | Entry::Erased(_) => None,
         };
-        if id.is_some_and(|id| !usable(id)) {
+        if id.is_some_and(|id| !is_id(id)) {
             return Err(RegistryError::BadId { place: key });
         }
         if !keys.insert(key.clone()) {
             return Err(RegistryError::Twice(key));
         }
     }
-    let defined = |kind, id: &Arc<str>, entry: &Entry| match keys.contains(&format!("{kind}/{id}"))
-    {
-        true => Ok(()),
-        false => Err(RegistryError::Unknown { kind, id: id.to_string(), place: entry.key() }),
+    let defined = |kind, id: &Arc<str>, known: bool, entry: &Entry| {
+        if known || keys.contains(&format!("{kind}/{id}")) {
+            return Ok(());
+        }
+        Err(RegistryError::Unknown { kind, id: id.to_string(), place: entry.key() })
+    };
+    let insurer =
+        |id: &Arc<str>, entry| defined("insurer", id, registry.insurer(id).is_some(), entry);
+    let customer = |id: &Arc<str>, entry| {
+        defined("customer", id, registry.customer_number(id).is_some(), entry)
     };
     for entry in entries {
         match entry {
-            Entry::Insurer(_) | Entry::Customer(_) | Entry::Device(_) => {}
-            Entry::Ownership(own) => defined("customer", &own.customer, entry)?,
+            Entry::Insurer(_) | Entry::Customer(_) | Entry::Device(_) | Entry::Erased(_) => {}
+            Entry::Ownership(own) => customer(&own.customer, entry)?,
             Entry::Policy(policy) => {
-                defined("insurer", &policy.insurer, entry)?;
-                defined("customer", &policy.customer, entry)?;
+                insurer(&policy.insurer, entry)?;
+                customer(&policy.customer, entry)?;
             }
             Entry::Consent(consent) => {
-                defined("insurer", &consent.insurer, entry)?;
-                defined("customer", &consent.customer, entry)?;
+                insurer(&consent.insurer, entry)?;
+                customer(&consent.customer, entry)?;
             }
         }
     }
@@ -308,7 +321,8 @@ fn check(entries: &[Entry]) -> Result<(), RegistryError> {
 }
 
 /// An id can stand in a topic level and in a file name.
-fn usable(id: &str) -> bool {
+#[must_use]
+pub fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -54,27 +54,37 @@ impl Account {
     }
 }
 
-/// Who is known, and the hash of each one's token. Clones share the same content, so whoever
-/// owns the registry changes it while the broker runs; a change holds for connections made
-/// after it.
-#[derive(Clone, Debug, Default)]
-pub struct Credentials(Arc<RwLock<Accounts>>);
+/// Who has an id, and the hash of the token that proves it; `None` where only the demo goes without.
+pub type Known = (Account, Option<TokenHash>);
 
-type Accounts = HashMap<Arc<str>, (Account, Option<TokenHash>)>;
+/// Asks who is known. Whoever owns the registry answers from it as it is now: a change holds for
+/// the next connection, and after [`Broker::recheck`](super::Broker::recheck) for those there are.
+#[derive(Clone)]
+pub struct Credentials(Arc<LookUp>);
+
+type LookUp = dyn Fn(&str) -> Option<Known> + Send + Sync;
 
 impl Credentials {
-    /// Puts these in the place of all that were known. Devices and insurers share one space of
-    /// ids: of two with the same id the later holds.
-    pub fn replace(&self, accounts: impl IntoIterator<Item = (Account, Option<TokenHash>)>) {
-        let accounts: Accounts = accounts
-            .into_iter()
-            .map(|(account, token)| (Arc::clone(account.id()), (account, token)))
-            .collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = accounts;
+    pub fn new(look_up: impl Fn(&str) -> Option<Known> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look_up))
     }
 
-    fn get(&self, id: &str) -> Option<(Account, Option<TokenHash>)> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    /// These and no others. Devices and insurers share one space of ids: of two with the same id
+    /// the later holds.
+    pub fn of(accounts: impl IntoIterator<Item = Known>) -> Self {
+        let accounts: HashMap<Arc<str>, Known> =
+            accounts.into_iter().map(|known| (Arc::clone(known.0.id()), known)).collect();
+        Self::new(move |id| accounts.get(id).cloned())
+    }
+
+    fn get(&self, id: &str) -> Option<Known> {
+        (self.0)(id)
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials")
     }
 }
 
@@ -116,6 +126,17 @@ pub(super) struct Door {
 }
 
 impl Door {
+    /// Whether somebody who logged in with this token would be let in today.
+    pub(super) fn still_holds(&self, peer: &Peer, token: Option<TokenHash>) -> bool {
+        let (Peer::Device(id) | Peer::Insurer(id)) = peer else { return true };
+        let Some((account, known)) = self.credentials.get(id) else { return false };
+        let same_kind = matches!(
+            (peer, account),
+            (Peer::Device(_), Account::Device(_)) | (Peer::Insurer(_), Account::Insurer(_))
+        );
+        same_kind && if known.is_some() { known == token } else { self.anonymous }
+    }
+
     /// `None`: refused.
     pub(super) fn identify(&self, username: Option<&str>, password: Option<&[u8]>) -> Option<Peer> {
         let Some(username) = username else {
@@ -215,8 +236,7 @@ mod tests {
     use super::{Account, Credentials, Door, Login, Peer, TokenHash};
 
     fn door(anonymous: bool) -> Door {
-        let credentials = Credentials::default();
-        credentials.replace([
+        let credentials = Credentials::of([
             (Account::Device("car-1".into()), Some(TokenHash::of(b"secret"))),
             (Account::Device("car-2".into()), None),
             (Account::Insurer("acme".into()), Some(TokenHash::of(b"pssst"))),
@@ -266,13 +286,19 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_the_registry_reaches_the_running_broker() {
+    fn a_login_holds_as_long_as_its_token() {
         let door = door(false);
-        door.credentials
-            .clone()
-            .replace([(Account::Device("car-3".into()), Some(TokenHash::of(b"new")))]);
-        assert!(door.identify(Some("car-3"), Some(b"new")).is_some());
-        assert!(door.identify(Some("car-1"), Some(b"secret")).is_none());
+        let old = Some(TokenHash::of(b"old"));
+        for (user, token, holds) in [
+            ("device/car-1", Some(TokenHash::of(b"secret")), true),
+            ("device/car-1", old, false),
+            ("device/gone", old, false),
+            ("insurer/acme", Some(TokenHash::of(b"pssst")), true),
+            ("insurer/car-1", Some(TokenHash::of(b"secret")), false),
+            ("internal", None, true),
+        ] {
+            assert_eq!(door.still_holds(&Peer::from_user_id(Some(user)).unwrap(), token), holds);
+        }
     }
 
     #[test]

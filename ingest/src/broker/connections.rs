@@ -7,6 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::task;
 
+use super::access::TokenHash;
+
 /// A connection is known by the task that serves it: the broker's events name only the client
 /// id, which a taken-over connection shares with the one that took it over.
 #[derive(Default)]
@@ -16,11 +18,19 @@ pub(super) struct Connections(Mutex<Table>);
 struct Table {
     serving: HashMap<task::Id, Connection>,
     by_client: HashMap<Arc<str>, task::Id>,
+    /// Tokens that tasks have let in, until their clients are connected.
+    let_in: HashMap<task::Id, TokenHash>,
 }
+
+/// More than this have not been let in and then gone without connecting: those forgotten for it
+/// have to connect again when a token changes.
+const LET_IN: usize = 4_096;
 
 pub(super) struct Connection {
     pub(super) client_id: Arc<str>,
     pub(super) user_id: Option<Arc<str>>,
+    /// What it logged in with.
+    pub(super) token: Option<TokenHash>,
     pub(super) will: Option<Will>,
     /// The client has left; what is still to come is its will.
     pub(super) ending: bool,
@@ -32,10 +42,21 @@ pub(super) struct Will {
 }
 
 impl Connections {
-    /// The current task has answered a CONNECT.
-    pub(super) fn begin(&self, connection: Connection) {
+    /// The current task has accepted a token.
+    pub(super) fn let_in(&self, token: TokenHash) {
         let Some(task) = task::try_id() else { return };
         let mut table = self.lock();
+        if table.let_in.len() >= LET_IN {
+            table.let_in.clear();
+        }
+        table.let_in.insert(task, token);
+    }
+
+    /// The current task has answered a CONNECT.
+    pub(super) fn begin(&self, mut connection: Connection) {
+        let Some(task) = task::try_id() else { return };
+        let mut table = self.lock();
+        connection.token = table.let_in.remove(&task);
         table.by_client.insert(Arc::clone(&connection.client_id), task);
         table.serving.insert(task, connection);
     }
@@ -73,6 +94,15 @@ impl Connections {
         let task = table.by_client.get(client_id);
         let holder = task.and_then(|task| table.serving.get(task));
         holder.is_some_and(|holder| holder.user_id.as_deref() != Some(user_id))
+    }
+
+    /// The clients that are connected as somebody they could not connect as now.
+    pub(super) fn no_more(&self, holds: impl Fn(&str, Option<TokenHash>) -> bool) -> Vec<Arc<str>> {
+        let table = self.lock();
+        let gone = table.serving.values().filter(|connection| {
+            connection.user_id.as_deref().is_some_and(|user| !holds(user, connection.token))
+        });
+        gone.map(|connection| Arc::clone(&connection.client_id)).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -20,7 +20,7 @@ use mqtt5::packet::publish::PublishPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::access::{Door, Peer};
+use super::access::{Door, Peer, TokenHash};
 use super::connections::{Connection, Connections, Will};
 use super::{Decode, Subscribed};
 use crate::source::Outcome;
@@ -87,6 +87,18 @@ impl Desk {
         }
     }
 
+    /// Ends the connections of those who could not log in any more as they did.
+    pub(super) async fn recheck(&self) {
+        let holds = |user: &str, token| {
+            let peer = Peer::from_user_id(Some(user));
+            peer.is_some_and(|peer| self.door.still_holds(&peer, token))
+        };
+        let Some(router) = self.router.get().and_then(Weak::upgrade) else { return };
+        for client_id in self.connections.no_more(holds) {
+            router.disconnect_client(&client_id).await;
+        }
+    }
+
     /// Ends the connection without an acknowledgement. The broker knows no such answer, so the
     /// message becomes one that needs none and that nobody can have subscribed to, and the
     /// connection finds itself gone from the router when it next looks.
@@ -132,6 +144,7 @@ impl BrokerEventHandler for Desk {
             self.connections.begin(Connection {
                 client_id: event.client_id,
                 user_id: event.user_id,
+                token: None,
                 will: event.will_topic.map(|topic| Will { topic, payload }),
                 ending: false,
             });
@@ -196,6 +209,9 @@ impl AuthProvider for Desk {
         _: SocketAddr,
     ) -> Later<'a, mqtt5::Result<AuthResult>> {
         let peer = self.door.identify(connect.username.as_deref(), connect.password.as_deref());
+        if let (Some(_), Some(token)) = (&peer, connect.password.as_deref()) {
+            self.connections.let_in(TokenHash::of(token));
+        }
         let result = match peer.map(|peer| peer.user_id()) {
             None => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
             // Otherwise a device could put others off the line by taking over their sessions.

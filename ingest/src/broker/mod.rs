@@ -27,7 +27,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
-pub use access::{Account, Credentials, Login, TokenHash};
+pub use access::{Account, Credentials, Known, Login, TokenHash};
 
 use crate::source::{EMBEDDED, Outcome};
 use crate::{Arrival, Clock};
@@ -204,6 +204,15 @@ impl Broker {
     #[must_use]
     pub fn subscribed(&self) -> broadcast::Receiver<Subscribed> {
         self.desk.subscribed.subscribe()
+    }
+
+    /// Drops who could not log in any more as they did: call it when a token has changed. It looks
+    /// at every connection, which takes less than a microsecond each.
+    pub fn recheck(&self) {
+        if let Some(runtime) = &self.runtime {
+            let desk = Arc::clone(&self.desk);
+            runtime.spawn(async move { desk.recheck().await });
+        }
     }
 
     /// Clients connected now.

@@ -1,6 +1,8 @@
 //! Who may publish and subscribe to what.
 
-use ingest::broker::{BrokerError, BrokerOptions};
+use std::sync::{Arc, Mutex};
+
+use ingest::broker::{Account, BrokerError, BrokerOptions, Credentials, TokenHash};
 use ingest::{Reason, Sender};
 
 use crate::rig::{Rig, demo, eventually, public};
@@ -158,4 +160,26 @@ fn nobody_is_put_off_the_line_by_another_under_the_same_client_id() {
         rig.connect(&intruder).disconnect();
         eventually("it is free", || rig.broker.connected() == 0);
     }
+}
+
+#[test]
+fn a_rotated_token_ends_the_connection_and_the_old_one_is_refused() {
+    let token = Arc::new(Mutex::new(TokenHash::of(b"one")));
+    let now = Arc::clone(&token);
+    let credentials = Credentials::new(move |id| match id {
+        "car-1" => Some((Account::Device("car-1".into()), Some(*now.lock().unwrap()))),
+        "car-2" => Some((Account::Device("car-2".into()), Some(TokenHash::of(b"two")))),
+        _ => None,
+    });
+    let rig = Rig::start(&BrokerOptions { anonymous: false, credentials, ..demo() });
+    let mut first = rig.connect(&hello(4, "a").login("car-1", "one"));
+    let mut other = rig.connect(&hello(4, "b").login("car-2", "two"));
+    *token.lock().unwrap() = TokenHash::of(b"new");
+    rig.broker.recheck();
+    assert!(first.read().is_none(), "hung up");
+    other.ping();
+    other.expect(PINGRESP);
+    let refused = Wire::try_connect(rig.addr, &hello(4, "a").login("car-1", "one"));
+    assert!(refused.is_err());
+    rig.connect(&hello(4, "a").login("car-1", "new"));
 }

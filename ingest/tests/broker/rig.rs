@@ -53,14 +53,13 @@ pub fn demo() -> BrokerOptions {
         port_auto: false,
         max_clients: None,
         anonymous: true,
-        credentials: Credentials::default(),
+        credentials: Credentials::of([]),
     }
 }
 
 /// Nobody without a token: devices car-1 and car-2, insurer acme.
 pub fn public() -> BrokerOptions {
-    let credentials = Credentials::default();
-    credentials.replace([
+    let credentials = Credentials::of([
         (Account::Device("car-1".into()), Some(TokenHash::of(b"one"))),
         (Account::Device("car-2".into()), Some(TokenHash::of(b"two"))),
         (Account::Insurer("acme".into()), Some(TokenHash::of(b"pssst"))),

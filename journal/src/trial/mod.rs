@@ -7,6 +7,7 @@ mod follow;
 mod full;
 mod order;
 mod quarantine;
+mod rights;
 mod said;
 
 use std::path::Path;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 use crate::log::Followers;
 use crate::store::Store;
 use crate::writer::{Options, Writer};
-use crate::{Counts, Reader};
+use crate::{Change, Counts, Reader};
 
 pub(crate) const NOW_MS: i64 = 1_768_478_400_000;
 
@@ -200,7 +201,7 @@ impl Trial {
     }
 
     pub(crate) fn number(&self, device: &str) -> u32 {
-        self.writer().core.registry.device(device).unwrap().number
+        self.writer().core.registry.read().device(device).unwrap().number
     }
 
     /// Sets the clock; timers that are due run with the next batch.
@@ -232,6 +233,16 @@ impl Trial {
 
     pub(crate) fn send(&mut self, device: &'static str, readings: &[Reading]) {
         assert!(self.try_send(&[(device, readings.to_vec())]));
+    }
+
+    /// Changes the registry; returns whether it was changed.
+    pub(crate) fn change(&mut self, change: Change) -> bool {
+        self.writer_mut().change(change).is_ok()
+    }
+
+    /// One slice of what is to be deleted.
+    pub(crate) fn purge(&mut self) -> bool {
+        self.writer_mut().purge().unwrap()
     }
 
     /// Lets an hour pass, in which all timers run.
@@ -298,4 +309,9 @@ pub(crate) fn reading(seconds: i64, place: (f64, f64)) -> Reading {
         fix: Fix::new(place.0, place.1, Some(5.0)),
         measures: Vec::new(),
     }
+}
+
+/// How many cases a property is tried with.
+fn cases() -> u32 {
+    std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
 }

@@ -114,7 +114,7 @@ fn messages(readings: &[(&'static str, Reading)]) -> Vec<(&'static str, Vec<Read
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: cases(), failure_persistence: None, max_shrink_iters: 2_000, max_shrink_time: 20_000, ..ProptestConfig::default()
+        cases: super::cases(), failure_persistence: None, max_shrink_iters: 2_000, max_shrink_time: 20_000, ..ProptestConfig::default()
     })]
 
     #[test]
@@ -128,8 +128,4 @@ proptest! {
     ) {
         deliver(log_readings, followers, seen, &steps);
     }
-}
-
-fn cases() -> u32 {
-    std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
 }

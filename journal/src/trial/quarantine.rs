@@ -1,8 +1,6 @@
 //! Whatever is sent, tried again and let go, under whatever registry and sources: every reading
 //! has one outcome.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use enrich::registry::{Registry, RegistryFile};
 use ingest::source::{Outcome, Source, Sources};
@@ -12,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{NOW_MS, REGISTRY, Trial, arrival};
 use crate::quarantine::{Quarantine, let_go};
-use crate::{CannotRetry, QuarantineFilter, QuarantineRow};
+use crate::{CannotRetry, QuarantineFilter, QuarantineRow, SharedRegistry};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -87,14 +85,14 @@ fn registry(consent: bool) -> Registry {
 struct Clinic {
     trial: Trial,
     sources: Sources,
-    registry: Arc<Registry>,
+    registry: SharedRegistry,
 }
 
 impl Clinic {
     fn new() -> Self {
         let mut trial = Trial::new(u64::MAX);
         trial.at(NOW_MS);
-        Self { trial, sources: sources(false), registry: Arc::new(registry(true)) }
+        Self { trial, sources: sources(false), registry: SharedRegistry::new(registry(true)) }
     }
 
     fn rows(&self) -> Vec<QuarantineRow> {
@@ -158,7 +156,7 @@ impl Clinic {
             Step::Drop(places) => {
                 self.commit(&chosen(places).iter().map(let_go).collect::<Vec<_>>());
             }
-            Step::Consent(consent) => self.registry = Arc::new(registry(*consent)),
+            Step::Consent(consent) => self.registry = SharedRegistry::new(registry(*consent)),
             Step::Plant(native) => self.sources = sources(*native),
             Step::Restart => self.trial.restart(),
         }

@@ -49,7 +49,7 @@ fn a_crossing_found_before_one_that_stands_gets_an_id_of_its_own() {
     let start = jiff::Timestamp::from_millisecond(reading(0, GERMANY).time_ms).unwrap();
     let between = [210, 300].map(|second| start + jiff::SignedDuration::from_secs(second));
     assert_eq!(
-        last.body.data.told["between"],
+        last.body.data.trigger().unwrap().told["between"],
         serde_json::json!(between),
         "it is still about the crossing it was about"
     );

@@ -96,7 +96,7 @@ impl Bench {
     }
 
     pub(crate) fn number(&self) -> u32 {
-        self.journal.registry().device("car-00").unwrap().number
+        self.journal.registry().read().device("car-00").unwrap().number
     }
 }
 

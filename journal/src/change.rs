@@ -1,0 +1,351 @@
+//! What changes the registry: each change is a transaction of its own, in order with the batches.
+
+use std::sync::Arc;
+
+use enrich::registry::{
+    Consent, Customer, Device, Entry, Erased, Known, Numbered, Ownership, Product, Registry, Span,
+    is_id,
+};
+use enrich::trigger::Key;
+use rusqlite::Connection;
+use serde::Serialize;
+
+use crate::live::write;
+use crate::outbox::to_json;
+use crate::purge::{Purge, Why};
+use crate::registry::{import, put, set_version};
+use crate::withhold::Withheld;
+use crate::writer::Writer;
+
+/// A change of the registry.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Adds what is not there yet; changes nothing that is.
+    Import(Vec<Entry>),
+    Give {
+        customer: Arc<str>,
+        insurer: Arc<str>,
+        purpose: Product,
+        wording: String,
+    },
+    /// Nothing that only this consent justified is kept, and what waits is not sent.
+    Withdraw {
+        customer: Arc<str>,
+        insurer: Arc<str>,
+        purpose: Product,
+    },
+    AddDevice {
+        device: Device,
+        owner: Option<Arc<str>>,
+    },
+    RotateToken {
+        device: Arc<str>,
+        token_sha256: String,
+    },
+    /// The device is another customer's from now on.
+    Transfer {
+        device: Arc<str>,
+        to: Arc<str>,
+    },
+    /// Nothing that leads to the customer is kept.
+    Erase {
+        customer: Arc<str>,
+    },
+}
+
+/// A change that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// The registry's version since.
+    pub version: u64,
+    /// Entries added or replaced.
+    pub entries: usize,
+    /// What is being deleted because of it: the number of the receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<i64>,
+}
+
+/// A change that was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("there is no {kind} \"{id}\": add it first or correct the id")]
+    Unknown { kind: &'static str, id: Arc<str> },
+    #[error("there is a {kind} \"{id}\" already: choose another id")]
+    Exists { kind: &'static str, id: Arc<str> },
+    #[error("the {kind} \"{id}\" was erased: choose another id")]
+    Erased { kind: &'static str, id: Arc<str> },
+    #[error("\"{0}\" is no id: write 1 to 64 of the characters A-Z a-z 0-9 . _ : -")]
+    BadId(Arc<str>),
+    #[error("this consent holds already: withdraw it first to give it with another wording")]
+    AlreadyGiven,
+    #[error(
+        "there is no such consent to withdraw: see what was given with `datanaut consent list`"
+    )]
+    NotGiven,
+    #[error("the device is this customer's already")]
+    AlreadyTheirs,
+    #[error("the journal could not commit the change: {0}; free disk space or check the disk")]
+    Journal(#[from] rusqlite::Error),
+    #[error("the journal has stopped: start Datanaut again")]
+    Closed,
+}
+
+/// What a change comes to.
+#[derive(Default)]
+struct Plan {
+    imported: Vec<Entry>,
+    put: Vec<Entry>,
+    /// Consents that ended by it.
+    ended: Vec<Consent>,
+    erased: Option<Gone>,
+}
+
+/// A customer to be erased, with the devices that never were anybody else's.
+struct Gone {
+    number: u32,
+    customer: Customer,
+    digest: Arc<str>,
+    devices: Vec<(u32, Arc<str>, Arc<str>)>,
+}
+
+impl Writer {
+    pub(crate) fn change(&mut self, change: Change) -> Result<Changed, ChangeError> {
+        let now_ms = self.clock.now_ms();
+        let shared = self.core.registry.clone();
+        let registry = shared.read();
+        let key = &self.core.key;
+        let plan = plan(change, &registry, key, now_ms)?;
+        let transaction = self.store.connection.unchecked_transaction()?;
+        let mut counts = self.counts.clone();
+        let mut entries = import(&transaction, &registry, key, plan.imported)?;
+        for entry in plan.put {
+            put(&transaction, &entry)?;
+            entries.push(entry);
+        }
+        let withheld = Withheld {
+            connection: &transaction,
+            key,
+            sent: self.sent(&transaction)?,
+            now_ms,
+            counts: &mut counts,
+        };
+        let purge = match (&plan.erased, plan.ended.as_slice()) {
+            (Some(gone), _) => {
+                gone.write(&transaction, &registry)?;
+                let cleared = withheld.erase(gone.number, &gone.customer.id, &registry)?;
+                Some(Purge::begin(
+                    &transaction,
+                    &registry,
+                    gone.number,
+                    now_ms,
+                    Why::Erased,
+                    cleared,
+                )?)
+            }
+            (None, [first, ..]) => {
+                let number = registry.customer_number(&first.customer).unwrap_or_default();
+                let cleared = withheld.withdraw(number, first)?;
+                let why = Why::Withdrawn;
+                Some(Purge::begin(&transaction, &registry, number, now_ms, why, cleared)?)
+            }
+            (None, []) => None,
+        };
+        let changed = Changed {
+            version: registry.version + 1,
+            entries: entries.len(),
+            deletion: purge.as_ref().map(|purge| purge.number),
+        };
+        set_version(&transaction, changed.version)?;
+        self.write_counts(&transaction, &counts)?;
+        let released = crate::recover::last_position(&transaction)?;
+        transaction.commit()?;
+        drop(registry);
+        if let Some(gone) = &plan.erased {
+            let mut fleet = write(&self.live.fleet);
+            for (number, ..) in &gone.devices {
+                fleet.get_mut(*number as usize).and_then(Option::take);
+            }
+        }
+        shared.change(|registry| {
+            registry.version = changed.version;
+            entries.into_iter().for_each(|entry| registry.apply(entry));
+            if let Some(gone) = plan.erased {
+                for (number, _, digest) in gone.devices {
+                    registry.erase_device(number, digest);
+                }
+                registry.erase_customer(gone.number, gone.digest);
+            }
+        });
+        self.counts = counts;
+        if let Some(purge) = purge {
+            self.purges.push_back(purge);
+            self.live.withhold();
+        }
+        self.live.registry_changed(changed.version);
+        self.live.committed(self.counts.clone(), released, self.log.last);
+        Ok(changed)
+    }
+}
+
+fn plan(change: Change, registry: &Registry, key: &Key, now_ms: i64) -> Result<Plan, ChangeError> {
+    let mut plan = Plan::default();
+    match change {
+        Change::Import(entries) => plan.imported = entries,
+        Change::Give { customer, insurer, purpose, wording } => {
+            if registry.insurer(&insurer).is_none() {
+                return Err(ChangeError::Unknown { kind: "insurer", id: insurer });
+            }
+            let before = consents(registry, &customer, &insurer, purpose)?;
+            if before.iter().any(|consent| consent.span.holds(now_ms)) {
+                return Err(ChangeError::AlreadyGiven);
+            }
+            // Never within the span of one that was withdrawn, whatever the clock says.
+            let ends = before.iter().filter_map(|consent| consent.span.to_ms);
+            let from_ms = ends.map(|to_ms| to_ms + 1).fold(now_ms, i64::max);
+            let span = Span { from_ms, to_ms: None };
+            plan.put.push(Entry::Consent(Consent { customer, insurer, purpose, span, wording }));
+        }
+        Change::Withdraw { customer, insurer, purpose } => {
+            let given = consents(registry, &customer, &insurer, purpose)?;
+            let open =
+                given.into_iter().filter(|c| c.span.to_ms.is_none_or(|to_ms| to_ms > now_ms));
+            for mut consent in open {
+                consent.span.to_ms = Some(now_ms.max(consent.span.from_ms));
+                plan.put.push(Entry::Consent(consent.clone()));
+                plan.ended.push(consent);
+            }
+            if plan.ended.is_empty() {
+                return Err(ChangeError::NotGiven);
+            }
+        }
+        Change::AddDevice { device, owner } => {
+            let id = device.id.clone();
+            if !is_id(&id) {
+                return Err(ChangeError::BadId(id));
+            }
+            if registry.device(&id).is_some() {
+                return Err(ChangeError::Exists { kind: "device", id });
+            }
+            if registry.was_erased(&key.of_erased(Numbered::Device.name(), &id)) {
+                return Err(ChangeError::Erased { kind: "device", id });
+            }
+            plan.put.push(Entry::Device(device));
+            if let Some(customer) = owner {
+                known_customer(registry, &customer)?;
+                let span = Span { from_ms: now_ms, to_ms: None };
+                plan.put.push(Entry::Ownership(Ownership { device: id, customer, span }));
+            }
+        }
+        Change::RotateToken { device, token_sha256 } => {
+            let mut device = known_device(registry, &device)?.device.clone();
+            device.token_sha256 = Some(token_sha256);
+            plan.put.push(Entry::Device(device));
+        }
+        Change::Transfer { device, to } => {
+            let number = known_customer(registry, &to)?;
+            transfer(&mut plan, known_device(registry, &device)?, (to, number), registry, now_ms)?;
+        }
+        Change::Erase { customer } => {
+            plan.erased = Some(Gone::of(&customer, registry, key)?);
+        }
+    }
+    Ok(plan)
+}
+
+fn known_device<'a>(registry: &'a Registry, id: &Arc<str>) -> Result<&'a Known, ChangeError> {
+    registry.device(id).ok_or_else(|| ChangeError::Unknown { kind: "device", id: id.clone() })
+}
+
+fn known_customer(registry: &Registry, id: &Arc<str>) -> Result<u32, ChangeError> {
+    let unknown = || ChangeError::Unknown { kind: "customer", id: id.clone() };
+    registry.customer_number(id).ok_or_else(unknown)
+}
+
+fn consents(
+    registry: &Registry,
+    customer: &Arc<str>,
+    insurer: &str,
+    purpose: Product,
+) -> Result<Vec<Consent>, ChangeError> {
+    let number = known_customer(registry, customer)?;
+    let all = registry.consents_of(number).iter();
+    Ok(all.filter(|consent| consent.is_of(insurer, purpose)).cloned().collect())
+}
+
+/// Ends what ownership there is and begins another.
+fn transfer(
+    plan: &mut Plan,
+    known: &Known,
+    (to, number): (Arc<str>, u32),
+    registry: &Registry,
+    now_ms: i64,
+) -> Result<(), ChangeError> {
+    if known.owner_at(now_ms) == Some(number) {
+        return Err(ChangeError::AlreadyTheirs);
+    }
+    let device = &known.device.id;
+    let mut from_ms = now_ms;
+    for (span, owner) in known.owners() {
+        // Another of the same moment would take the place of the first.
+        from_ms = from_ms.max(span.from_ms + 1);
+        if span.to_ms.is_some_and(|to_ms| to_ms <= now_ms) {
+            continue;
+        }
+        let Some(customer) = registry.customer(*owner) else { continue };
+        let span = Span { from_ms: span.from_ms, to_ms: Some(now_ms.max(span.from_ms + 1)) };
+        let (device, customer) = (device.clone(), customer.id.clone());
+        plan.put.push(Entry::Ownership(Ownership { device, customer, span }));
+    }
+    let span = Span { from_ms, to_ms: None };
+    plan.put.push(Entry::Ownership(Ownership { device: device.clone(), customer: to, span }));
+    Ok(())
+}
+
+impl Gone {
+    fn of(id: &Arc<str>, registry: &Registry, key: &Key) -> Result<Self, ChangeError> {
+        let digest = |what: Numbered, id: &str| key.of_erased(what.name(), id).into();
+        let number = known_customer(registry, id)?;
+        let customer = registry.customer(number).cloned();
+        let customer =
+            customer.ok_or_else(|| ChangeError::Unknown { kind: "customer", id: id.clone() })?;
+        let only_theirs = registry
+            .devices_of(number)
+            .filter(|known| known.owners().iter().all(|(_, o)| *o == number));
+        let devices = only_theirs
+            .map(|known| {
+                let id = known.device.id.clone();
+                (known.number, id.clone(), digest(Numbered::Device, &id))
+            })
+            .collect();
+        Ok(Self { number, digest: digest(Numbered::Customer, id), customer, devices })
+    }
+
+    /// Takes every row that names the customer or such a device out of the registry.
+    fn write(&self, connection: &Connection, registry: &Registry) -> rusqlite::Result<()> {
+        let mut replace =
+            connection.prepare("UPDATE registry SET key = ?2, entry = ?3 WHERE key = ?1")?;
+        let mut erase = |what, id: &str, digest: &Arc<str>| {
+            let erased = Entry::Erased(Erased { what, digest: digest.clone() });
+            replace.execute((format!("{}/{id}", what.name()), erased.key(), to_json(&erased)?))
+        };
+        erase(Numbered::Customer, &self.customer.id, &self.digest)?;
+        for (_, id, digest) in &self.devices {
+            erase(Numbered::Device, id, digest)?;
+        }
+        let mut delete = connection.prepare("DELETE FROM registry WHERE key = ?1")?;
+        for known in registry.devices_of(self.number) {
+            for span in known.spans_of(self.number) {
+                let customer = self.customer.id.clone();
+                let device = known.device.id.clone();
+                delete.execute([Entry::Ownership(Ownership { device, customer, span }).key()])?;
+            }
+        }
+        for policy in registry.policies_of(self.number) {
+            delete.execute([Entry::Policy(policy.clone()).key()])?;
+        }
+        for consent in registry.consents_of(self.number) {
+            delete.execute([Entry::Consent(consent.clone()).key()])?;
+        }
+        Ok(())
+    }
+}

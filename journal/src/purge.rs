@@ -1,0 +1,631 @@
+//! Deletes what nobody may keep any more, in slices between the batches.
+//!
+//! First the open ends of the customer's devices: what may stay is sealed, so that the log is not
+//! needed for it, and the detectors forget. Then chunk by chunk through what was sealed before,
+//! then batch by batch through the log, at last the file's own log. Every slice is a transaction,
+//! and doing one again changes nothing: after a crash a deletion starts over.
+
+use enrich::DeviceState;
+use enrich::registry::{Registry, Span};
+use ingest::Reading;
+use rusqlite::{Connection, OptionalExtension, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::chunk;
+use crate::history::{History, Sealed};
+use crate::live::{read, write};
+use crate::log::Size;
+use crate::outbox::to_json;
+use crate::recover::conversion;
+use crate::rows::{self, log_row, put_blob, take_blob, take_log_row};
+use crate::seal::{Pass, base, damaged, decode_state, encode_state};
+use crate::withhold::Cleared;
+use crate::writer::Writer;
+
+/// Devices whose open end one slice deletes: each has at most a few hundred readings open.
+const DEVICES: usize = 32;
+
+/// Chunks one slice looks at: it writes at most as many pages, so that a batch never waits long.
+const CHUNKS: usize = 64;
+
+/// Bytes of the log one slice looks at, for the same reason.
+const LOG_BYTES: usize = 1 << 20;
+
+/// Why something is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    Withdrawn,
+    Erased,
+}
+
+/// What was deleted: numbers, and nothing that leads to anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub why: Why,
+    pub asked_ms: i64,
+    /// When nothing was left.
+    pub done_ms: Option<i64>,
+    pub readings: u64,
+    pub events: u64,
+    pub quarantined: u64,
+    /// Messages to insurers whose content was deleted, and of these, messages that had not been
+    /// sent and never will be.
+    pub triggers: u64,
+    pub withheld: u64,
+}
+
+/// A deletion under way.
+#[derive(Debug)]
+pub(crate) struct Purge {
+    pub(crate) number: i64,
+    task: Task,
+    receipt: Receipt,
+    step: Step,
+    /// For each device the batch that says anew what detectors know of it: what the log says before
+    /// is not needed.
+    anew: Vec<i64>,
+}
+
+/// Whose, and since when. The registry may have forgotten them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Task {
+    customer: u32,
+    at_ms: i64,
+    /// The devices, and when they were the customer's.
+    devices: Vec<(u32, Vec<Span>)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// The open end of devices from this place in the task on.
+    Open(usize),
+    /// The chunks of a device from this window on.
+    Sealed { device: usize, window: i64 },
+    /// The log after this batch.
+    Log { done: i64 },
+    /// Until the file's own log is empty.
+    File,
+}
+
+impl Task {
+    /// Whether a reading, an event or a message of that time stays.
+    fn stays(&self, owned: &[Span], registry: &Registry, time_ms: i64) -> bool {
+        !owned.iter().any(|span| span.holds(time_ms))
+            || registry.stays(self.customer, time_ms, self.at_ms)
+    }
+
+    /// What detectors remember of it is forgotten with what they remember.
+    fn forgets(&self, registry: &Registry, state: &DeviceState) -> bool {
+        let seen_stays = |time_ms| registry.stays(self.customer, time_ms, self.at_ms);
+        state.owner() == Some(self.customer) && !state.seen_until_ms.is_some_and(seen_stays)
+    }
+}
+
+impl Task {
+    fn owned(&self, device: u32) -> Option<&[Span]> {
+        let mut devices = self.devices.iter();
+        devices.find(|(number, _)| *number == device).map(|(_, owned)| owned.as_slice())
+    }
+
+    fn rows_that_stay(&self, mut rows: &[u8], registry: &Registry) -> Result<(Vec<u8>, u64)> {
+        let (mut left, mut gone) = (Vec::with_capacity(rows.len()), 0);
+        while let Some((device, reading)) = take_log_row(&mut rows) {
+            match self.owned(device) {
+                Some(owned) if !self.stays(owned, registry, reading.time_ms) => gone += 1,
+                _ => log_row(&mut left, device, &reading),
+            }
+        }
+        match rows.is_empty() {
+            true => Ok((left, gone)),
+            false => Err(damaged(chunk::Damaged)),
+        }
+    }
+}
+
+impl Purge {
+    pub(crate) fn begin(
+        connection: &Connection,
+        registry: &Registry,
+        customer: u32,
+        at_ms: i64,
+        why: Why,
+        cleared: Cleared,
+    ) -> Result<Self> {
+        let devices = registry.devices_of(customer);
+        let devices =
+            devices.map(|known| (known.number, known.spans_of(customer).collect())).collect();
+        let task = Task { customer, at_ms, devices };
+        let receipt = Receipt {
+            why,
+            asked_ms: at_ms,
+            done_ms: None,
+            readings: 0,
+            events: 0,
+            quarantined: 0,
+            triggers: cleared.triggers,
+            withheld: cleared.withheld,
+        };
+        connection.execute(
+            "INSERT INTO deletion (task, receipt) VALUES (?1, ?2)",
+            (to_json(&task)?, to_json(&receipt)?),
+        )?;
+        let number = connection.last_insert_rowid();
+        Ok(Self { number, task, receipt, step: Step::Open(0), anew: Vec::new() })
+    }
+
+    /// What was under way when the process ended.
+    pub(crate) fn unfinished(connection: &Connection) -> Result<Vec<Self>> {
+        let mut select = connection.prepare(
+            "SELECT number, task, receipt FROM deletion WHERE task IS NOT NULL ORDER BY number",
+        )?;
+        let rows = select.query_map([], |row| {
+            let (task, receipt) = (crate::outbox::json(row, 1)?, crate::outbox::json(row, 2)?);
+            Ok(Self { number: row.get(0)?, task, receipt, step: Step::Open(0), anew: Vec::new() })
+        })?;
+        rows.collect()
+    }
+
+    /// What a batch says that detectors knew, without what was said anew since.
+    fn states_that_stay(&self, mut states: &[u8], batch: i64) -> Result<Vec<u8>> {
+        let mut left = Vec::with_capacity(states.len());
+        while let Some((device, state)) = take_blob(&mut states) {
+            let at = self.task.devices.iter().position(|(number, _)| *number == device);
+            if at.and_then(|at| self.anew.get(at)).is_none_or(|anew| batch >= *anew) {
+                put_blob(&mut left, device, state);
+            }
+        }
+        match states.is_empty() {
+            true => Ok(left),
+            false => Err(damaged(chunk::Damaged)),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.step, Step::Open(_))
+    }
+
+    fn save(&self, connection: &Connection) -> Result<()> {
+        connection
+            .prepare_cached("UPDATE deletion SET receipt = ?2 WHERE number = ?1")?
+            .execute((self.number, to_json(&self.receipt)?))?;
+        Ok(())
+    }
+}
+
+/// What a slice did to one device in memory.
+struct Emptied {
+    device: u32,
+    start_ms: i64,
+    state: DeviceState,
+    forgotten: bool,
+    last: Option<Reading>,
+}
+
+impl Writer {
+    /// Until open ends are deleted no pass goes on.
+    pub(crate) fn deletes_open_ends(&self) -> bool {
+        self.purges.iter().any(Purge::is_open)
+    }
+
+    /// One slice of the deletions under way. Returns whether another can follow at once.
+    pub(crate) fn purge(&mut self) -> Result<bool> {
+        // Open ends first: until they are gone, no pass goes on.
+        let at = self.purges.iter().position(Purge::is_open).unwrap_or_default();
+        let Some(mut purge) = self.purges.remove(at) else { return Ok(false) };
+        let done = self.slice(&mut purge);
+        if !matches!(done, Ok(Sliced::Finished)) {
+            self.purges.push_front(purge);
+        }
+        Ok(!matches!(done?, Sliced::Waits))
+    }
+
+    fn slice(&mut self, purge: &mut Purge) -> Result<Sliced> {
+        match purge.step {
+            Step::Open(from) => self.purge_open(purge, from)?,
+            Step::Sealed { device, window } => self.purge_sealed(purge, device, window)?,
+            Step::Log { done } => self.purge_log(purge, done)?,
+            Step::File => return self.purge_file(purge),
+        }
+        Ok(Sliced::GoesOn)
+    }
+
+    /// Deletes the open ends of some devices, their events and what is in quarantine of them.
+    fn purge_open(&mut self, purge: &mut Purge, from: usize) -> Result<()> {
+        let to = purge.task.devices.len().min(from + DEVICES);
+        let shared = self.core.registry.clone();
+        let registry = shared.read();
+        let transaction = self.store.connection.unchecked_transaction()?;
+        let before = purge.receipt.clone();
+        let mut counts = self.counts.clone();
+        let (mut emptied, mut states) = (Vec::new(), Vec::new());
+        for (device, owned) in &purge.task.devices[from..to] {
+            let about = About {
+                connection: &transaction,
+                registry: &registry,
+                task: &purge.task,
+                device: *device,
+                owned,
+            };
+            purge.receipt.events += about.delete_events()?;
+            purge.receipt.quarantined += about.delete_quarantined()?;
+            let (one, gone) = OpenEnd { writer: self, about: &about }.delete_readings()?;
+            put_blob(&mut states, *device, &encode_state(&one.state));
+            purge.receipt.readings += gone;
+            emptied.push(one);
+        }
+        let mut log = self.log.clone();
+        log.last += 1;
+        log.open += Size { readings: 0, bytes: states.len() as u64 };
+        self.log_states(&transaction, log.last, &states)?;
+        counts.deleted += purge.receipt.readings - before.readings;
+        self.write_counts(&transaction, &counts)?;
+        let saved = purge.save(&transaction).and_then(|()| transaction.commit());
+        if let Err(error) = saved {
+            purge.receipt = before;
+            return Err(error);
+        }
+        drop(registry);
+        self.counts = counts;
+        purge.anew.resize(to, log.last);
+        self.log = log;
+        self.forget(emptied);
+        self.live.counted(self.counts.clone());
+        purge.step = match to < purge.task.devices.len() {
+            true => Step::Open(to),
+            false => Step::Sealed { device: 0, window: 0 },
+        };
+        Ok(())
+    }
+
+    /// A batch with no readings that says what detectors know now: it comes after those that said
+    /// more.
+    fn log_states(&self, connection: &Connection, batch: i64, states: &[u8]) -> Result<()> {
+        connection
+            .prepare_cached(
+                "INSERT INTO batch (id, now_ms, registry_version, rules, weather, readings, rows, states)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, x'', ?6)",
+            )?
+            .execute((
+                batch,
+                self.clock.now_ms(),
+                self.core.registry.read().version as i64,
+                self.core.rules.name(),
+                &self.core.weather,
+                states,
+            ))?;
+        Ok(())
+    }
+
+    fn forget(&mut self, emptied: Vec<Emptied>) {
+        let mut histories = write(&self.live.histories);
+        let mut fleet = write(&self.live.fleet);
+        for Emptied { device, start_ms, state, forgotten, last } in emptied {
+            histories.seal(Sealed { device, start_ms });
+            let history = histories.entry(device);
+            history.state = state;
+            history.logged = true;
+            if forgotten {
+                self.timers.set(device, None);
+            }
+            if let Some(shown) = fleet.get_mut(device as usize) {
+                *shown = shown
+                    .take()
+                    .and_then(|shown| Some(crate::FleetDevice { last: last?, ..shown }));
+            }
+        }
+    }
+
+    fn purge_sealed(&mut self, purge: &mut Purge, device: usize, window: i64) -> Result<()> {
+        let Some((number, owned)) = purge.task.devices.get(device) else {
+            purge.step = Step::Log { done: self.log.gone };
+            return Ok(());
+        };
+        let shared = self.core.registry.clone();
+        let registry = shared.read();
+        let transaction = self.store.connection.unchecked_transaction()?;
+        let about = About {
+            connection: &transaction,
+            registry: &registry,
+            task: &purge.task,
+            device: *number,
+            owned,
+        };
+        let windows = self.windows.iter().copied().filter(|number| *number >= window);
+        let (gone, next) = about.delete_sealed(windows)?;
+        if next.is_none() {
+            // Late readings of others may have led through what was still there.
+            purge.receipt.events += about.delete_events()?;
+        }
+        let mut counts = self.counts.clone();
+        counts.deleted += gone;
+        self.write_counts(&transaction, &counts)?;
+        let before = purge.receipt.readings;
+        purge.receipt.readings += gone;
+        let saved = purge.save(&transaction).and_then(|()| transaction.commit());
+        if let Err(error) = saved {
+            purge.receipt.readings = before;
+            return Err(error);
+        }
+        drop(registry);
+        self.counts = counts;
+        self.live.counted(self.counts.clone());
+        purge.step = match next {
+            Some(window) => Step::Sealed { device, window },
+            None => Step::Sealed { device: device + 1, window: 0 },
+        };
+        Ok(())
+    }
+
+    /// Takes out of the log what it holds of the devices.
+    fn purge_log(&mut self, purge: &mut Purge, done: i64) -> Result<()> {
+        let shared = self.core.registry.clone();
+        let registry = shared.read();
+        let transaction = self.store.connection.unchecked_transaction()?;
+        let (mut log, mut pass) = (self.log.clone(), self.pass);
+        let mut select = transaction.prepare_cached(
+            "SELECT id, rows, states FROM batch WHERE id > ?1 AND id <= ?2 ORDER BY id",
+        )?;
+        let (mut next, mut seen) = (None, 0);
+        let mut rows = select.query((done, purge.anew.last().copied().unwrap_or_default()))?;
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            let (was_rows, was_states) = (row.get_ref(1)?.as_blob()?, row.get_ref(2)?.as_blob()?);
+            let (left, gone) = purge.task.rows_that_stay(was_rows, &registry)?;
+            let states = purge.states_that_stay(was_states, id)?;
+            let bytes = (was_rows.len() - left.len() + was_states.len() - states.len()) as u64;
+            if bytes > 0 {
+                transaction
+                    .prepare_cached("UPDATE batch SET readings = readings - ?2, rows = ?3, states = ?4 WHERE id = ?1")?
+                    .execute((id, gone as i64, left, states))?;
+                log.shrink(&transaction, id, Size { readings: gone, bytes })?;
+                if let Pass::Sealing { mark, size, .. } = &mut pass
+                    && id <= *mark
+                {
+                    *size -= Size { readings: gone, bytes };
+                }
+            }
+            seen += was_rows.len() + was_states.len();
+            if seen >= LOG_BYTES {
+                next = Some(id);
+                break;
+            }
+        }
+        drop(rows);
+        drop(select);
+        transaction.commit()?;
+        (self.log, self.pass) = (log, pass);
+        purge.step = next.map_or(Step::File, |done| Step::Log { done });
+        Ok(())
+    }
+
+    /// Empties the file's own log, which still holds the pages as they were.
+    fn purge_file(&mut self, purge: &mut Purge) -> Result<Sliced> {
+        let connection = &self.store.connection;
+        let busy: i64 =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy != 0 {
+            return Ok(Sliced::Waits);
+        }
+        purge.receipt.done_ms = Some(self.clock.now_ms());
+        connection.execute(
+            "UPDATE deletion SET task = NULL, receipt = ?2 WHERE number = ?1",
+            (purge.number, to_json(&purge.receipt)?),
+        )?;
+        let (readings, triggers) = (purge.receipt.readings, purge.receipt.triggers);
+        tracing::info!(receipt = purge.number, readings, triggers, "deleted what may not be kept");
+        Ok(Sliced::Finished)
+    }
+
+    pub(crate) fn write_counts(
+        &self,
+        connection: &Connection,
+        counts: &crate::Counts,
+    ) -> Result<()> {
+        let bytes = serde_json::to_vec(counts).map_err(conversion)?;
+        crate::store::set_meta(connection, "counts", &bytes)
+    }
+}
+
+/// How a slice ended.
+enum Sliced {
+    GoesOn,
+    /// Somebody reads the file: try again in a moment.
+    Waits,
+    Finished,
+}
+
+/// What the file holds of one device.
+struct About<'a> {
+    connection: &'a Connection,
+    registry: &'a Registry,
+    task: &'a Task,
+    device: u32,
+    owned: &'a [Span],
+}
+
+impl About<'_> {
+    fn stays(&self, time_ms: i64) -> bool {
+        self.task.stays(self.owned, self.registry, time_ms)
+    }
+
+    fn delete_events(&self) -> Result<u64> {
+        let select = "SELECT number, cause FROM event WHERE device = ?1 AND customer IN (?2, -1)";
+        let mut select = self.connection.prepare_cached(select)?;
+        let rows = select.query_map((self.device, self.task.customer), |row| {
+            let cause: enrich::Cause = crate::outbox::json(row, 1)?;
+            Ok((row.get(0)?, cause.time_ms))
+        })?;
+        self.delete("DELETE FROM event WHERE number = ?1", rows.collect::<Result<_>>()?)
+    }
+
+    fn delete_quarantined(&self) -> Result<u64> {
+        let select = "SELECT number, received_ms FROM quarantine WHERE device = ?1";
+        let mut select = self.connection.prepare_cached(select)?;
+        let rows = select.query_map([self.device], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.delete("DELETE FROM quarantine WHERE number = ?1", rows.collect::<Result<_>>()?)
+    }
+
+    fn delete(&self, statement: &str, rows: Vec<(i64, i64)>) -> Result<u64> {
+        let mut delete = self.connection.prepare_cached(statement)?;
+        let mut gone = 0;
+        for (number, time_ms) in rows {
+            if !self.stays(time_ms) {
+                gone += delete.execute([number])? as u64;
+            }
+        }
+        Ok(gone)
+    }
+}
+
+/// The open end of one device.
+struct OpenEnd<'a> {
+    writer: &'a Writer,
+    about: &'a About<'a>,
+}
+
+impl OpenEnd<'_> {
+    /// Seals what stays. Returns what to change in memory, and how many readings went.
+    fn delete_readings(&self) -> Result<(Emptied, u64)> {
+        let histories = read(&self.writer.live.histories);
+        let history = histories.get(self.about.device).cloned().unwrap_or_default();
+        drop(histories);
+        let forgotten = self.about.task.forgets(self.about.registry, &history.state);
+        let state = match forgotten {
+            true => DeviceState::default(),
+            false => history.state.clone(),
+        };
+        let open = history.open.readings();
+        let kept: Vec<Reading> =
+            open.iter().filter(|reading| self.about.stays(reading.time_ms)).cloned().collect();
+        let last = kept.last().cloned().or_else(|| self.last_before(&history));
+        // Nothing the log holds of the device lies at or after it.
+        let seen_ms = open.last().map(|last| last.time_ms).max(history.state.seen_until_ms);
+        let start_ms =
+            seen_ms.map_or(history.start_ms, |seen_ms| history.start_ms.max(seen_ms + 1));
+        if start_ms > history.start_ms {
+            self.seal(&history, &kept)?;
+        }
+        if forgotten {
+            let delete = "DELETE FROM timer WHERE device = ?1";
+            self.about.connection.prepare_cached(delete)?.execute([self.about.device])?;
+        }
+        let mut row = Vec::new();
+        last.iter().for_each(|last| rows::encode(last, &mut row));
+        self.about.connection
+            .prepare_cached(
+                "INSERT INTO device (device, start_ms, base, state, last) VALUES (?1, ?2, ?3, ?3, ?4)
+                 ON CONFLICT (device) DO UPDATE SET start_ms = ?2, base = ?3, state = ?3, last = ?4",
+            )?
+            .execute((self.about.device, start_ms, encode_state(&state), row))?;
+        let gone = (open.len() - kept.len()) as u64;
+        Ok((Emptied { device: self.about.device, start_ms, state, forgotten, last }, gone))
+    }
+
+    /// The last reading that is known of the device, if it is sealed and stays.
+    fn last_before(&self, history: &History) -> Option<Reading> {
+        let fleet = read(&self.writer.live.fleet);
+        let last = &fleet.get(self.about.device as usize)?.as_ref()?.last;
+        (last.time_ms < history.start_ms && self.about.stays(last.time_ms)).then(|| last.clone())
+    }
+
+    fn seal(&self, history: &History, kept: &[Reading]) -> Result<()> {
+        if kept.is_empty() && history.start_ms != i64::MIN {
+            // The stretch before reaches up to here.
+            return Ok(());
+        }
+        let known = base(self.about.connection, self.about.device)?;
+        let known = match self.about.task.forgets(self.about.registry, &known) {
+            true => DeviceState::default(),
+            false => known,
+        };
+        let window = self.writer.windows.last().copied().unwrap_or_default();
+        // All of it was open, so it may be longer than a chunk; late data will cut it.
+        put_chunk(
+            self.about.connection,
+            (window, self.about.device, history.start_ms),
+            &known,
+            kept,
+        )
+    }
+}
+
+/// Sealed stretches.
+impl About<'_> {
+    /// Goes through windows for about a slice; returns how many readings went, and the window to
+    /// go on with.
+    fn delete_sealed(&self, windows: impl Iterator<Item = i64>) -> Result<(u64, Option<i64>)> {
+        let (mut gone, mut seen) = (0, 0);
+        for window in windows {
+            if seen >= CHUNKS {
+                return Ok((gone, Some(window)));
+            }
+            for start_ms in self.starts(window)? {
+                gone += self.stretch(window, start_ms)?;
+                seen += 1;
+            }
+        }
+        Ok((gone, None))
+    }
+
+    fn starts(&self, window: i64) -> Result<Vec<i64>> {
+        self.connection
+            .prepare_cached("SELECT start_ms FROM chunk WHERE window = ?1 AND device = ?2")?
+            .query_map((window, self.device), |row| row.get(0))?
+            .collect()
+    }
+
+    fn stretch(&self, window: i64, start_ms: i64) -> Result<u64> {
+        let place = (window, self.device, start_ms);
+        let row: Option<(Vec<u8>, Vec<u8>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT state, columns FROM chunk WHERE window = ?1 AND device = ?2 AND start_ms = ?3",
+            )?
+            .query_row(place, |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((state, columns)) = row else { return Ok(0) };
+        let (state, readings) = (decode_state(&state)?, chunk::open(&columns).map_err(damaged)?);
+        let before = readings.len();
+        let stays = |reading: &Reading| self.task.stays(self.owned, self.registry, reading.time_ms);
+        let kept: Vec<Reading> = readings.into_iter().filter(stays).collect();
+        let forgotten = self.task.forgets(self.registry, &state);
+        if kept.len() == before && !forgotten {
+            return Ok(0);
+        }
+        // The first stretch holds whatever comes from before; it stays, if empty.
+        if kept.is_empty() && start_ms != i64::MIN {
+            self.connection
+                .prepare_cached(
+                    "DELETE FROM chunk WHERE window = ?1 AND device = ?2 AND start_ms = ?3",
+                )?
+                .execute(place)?;
+        } else {
+            let state = if forgotten { DeviceState::default() } else { state };
+            put_chunk(self.connection, place, &state, &kept)?;
+        }
+        Ok((before - kept.len()) as u64)
+    }
+}
+
+fn put_chunk(
+    connection: &Connection,
+    (window, device, start_ms): (i64, u32, i64),
+    state: &DeviceState,
+    readings: &[Reading],
+) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO chunk (window, device, start_ms, readings, state, columns)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
+            window,
+            device,
+            start_ms,
+            readings.len() as i64,
+            encode_state(state),
+            chunk::seal(readings),
+        ))?;
+    Ok(())
+}
