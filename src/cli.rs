@@ -51,6 +51,20 @@ pub(crate) enum Command {
         datanaut bench\n  \
         datanaut bench --only latency --rate 5000 --seconds 60 --json")]
     Bench(BenchArgs),
+    /// Show, export or erase a customer
+    ///
+    /// Asks the running server, as do the following.
+    #[command(subcommand)]
+    Customer(CustomerCommand),
+    /// List, give or withdraw what customers consented to
+    #[command(subcommand)]
+    Consent(ConsentCommand),
+    /// Add devices, give them new tokens, or another owner
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Add what a registry file has and the server has not
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Check, list and try the rules that decide who is told what
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -122,6 +136,117 @@ fn bench_rate(text: &str) -> Result<f64, String> {
 fn within(text: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| format!("give a number from {} to {}", range.start(), range.end()))
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CustomerCommand {
+    /// Show who a customer is here, in JSON
+    Show {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Write all that is known of a customer into one ZIP
+    Export {
+        id: String,
+        /// Where to write it; by default ID.zip
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Erase a customer, and all that leads to them; prints a receipt when nothing is left
+    Erase {
+        id: String,
+        /// The id once more: what is erased does not come back
+        #[arg(long, value_name = "ID")]
+        confirm: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConsentCommand {
+    /// List what a customer consented to, ever
+    List {
+        customer: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Note that a customer consents
+    Give {
+        #[command(flatten)]
+        which: WhichConsent,
+        /// The version of the wording that they agreed to
+        #[arg(long)]
+        wording: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Note that a customer consents no more; prints a receipt when nothing is left
+    Withdraw {
+        #[command(flatten)]
+        which: WhichConsent,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhichConsent {
+    pub(crate) customer: String,
+    pub(crate) insurer: String,
+    /// What for, as in travel or pay_as_you_drive
+    pub(crate) purpose: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Add a device; prints its token, which is not kept
+    Add(NewDeviceArgs),
+    /// Add the devices of a file with a line ID,KIND[,OWNER] for each; prints ID,TOKEN for each
+    Import {
+        file: PathBuf,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Give a device a new token; whoever is connected with the old one is dropped
+    Rotate {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Give a device to another customer, who sees nothing of what came before
+    Transfer {
+        id: String,
+        #[arg(long, value_name = "CUSTOMER")]
+        to: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewDeviceArgs {
+    pub(crate) id: String,
+    #[arg(long)]
+    pub(crate) kind: Kind,
+    /// The customer whose it is
+    #[arg(long, value_name = "CUSTOMER")]
+    pub(crate) owner: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// Add the entries of a file that are not there yet; changes none that are
+    Import {
+        file: PathBuf,
+        #[command(flatten)]
+        server: Server,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,8 +1,10 @@
 mod bench;
 mod check;
 mod cli;
+mod client;
 mod config;
 mod front;
+mod people;
 mod quarantine;
 mod replay;
 mod rules;
@@ -45,6 +47,18 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Some(Command::Quarantine(command)) => {
             tokio::task::spawn_blocking(move || quarantine::run(&command)).await?
+        }
+        Some(Command::Customer(command)) => {
+            tokio::task::spawn_blocking(move || people::customer(&command)).await?
+        }
+        Some(Command::Consent(command)) => {
+            tokio::task::spawn_blocking(move || people::consent(&command)).await?
+        }
+        Some(Command::Device(command)) => {
+            tokio::task::spawn_blocking(move || people::device(&command)).await?
+        }
+        Some(Command::Registry(command)) => {
+            tokio::task::spawn_blocking(move || people::registry(&command)).await?
         }
         Some(Command::Rules(command)) => rules::run(&command),
         Some(Command::Where(args)) => whereabouts::run(&args),

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::{ListArgs, QuarantineCommand, RowsArgs, Server, ShowArgs};
-
-/// A page of rows takes a commit or two, of a journal that gives up after five seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::cli::{ListArgs, QuarantineCommand, RowsArgs, ShowArgs};
+use crate::client::{agent, read};
 
 pub(crate) fn run(command: &QuarantineCommand) -> Result<ExitCode> {
     match command {
@@ -65,7 +62,8 @@ fn list(args: &ListArgs) -> Result<ExitCode> {
     query.extend(args.reason.clone().map(|reason| ("reason", reason)));
     query.extend(args.device.clone().map(|device| ("device", device)));
     query.extend(args.before.map(|before| ("before", before.to_string())));
-    let answer = args.server.ask(agent().get(args.server.url("")).query_pairs(query).call())?;
+    let answer =
+        args.server.ask(agent().get(args.server.url("/quarantine")).query_pairs(query).call())?;
     if args.server.json {
         println!("{answer}");
         return Ok(ExitCode::SUCCESS);
@@ -89,7 +87,7 @@ fn list(args: &ListArgs) -> Result<ExitCode> {
 }
 
 fn show(args: &ShowArgs) -> Result<ExitCode> {
-    let url = args.server.url(&format!("/{}", args.number));
+    let url = args.server.url(&format!("/quarantine/{}", args.number));
     let answer = args.server.ask(agent().get(url).call())?;
     if args.server.json {
         println!("{answer}");
@@ -112,7 +110,7 @@ fn show(args: &ShowArgs) -> Result<ExitCode> {
 fn deal(args: &RowsArgs, what: What) -> Result<ExitCode> {
     let mut tally = Tally::default();
     for number in &args.numbers {
-        let (url, agent) = (args.server.url(&format!("/{number}")), agent());
+        let (url, agent) = (args.server.url(&format!("/quarantine/{number}")), agent());
         let answer = match what {
             What::Retry => agent
                 .post(format!("{url}/retry"))
@@ -135,7 +133,9 @@ fn deal(args: &RowsArgs, what: What) -> Result<ExitCode> {
                 body[key] = Value::from(value.as_str());
             }
         }
-        let answer = args.server.ask(agent().post(args.server.url(many)).send_json(body))?;
+        let answer = args
+            .server
+            .ask(agent().post(args.server.url(&format!("/quarantine{many}"))).send_json(body))?;
         next = tally.page(args, answer, |answer| {
             let Page { rows, next } = read(answer)?;
             Ok((rows, next))
@@ -198,49 +198,4 @@ impl Tally {
             println!("{rows} stay: {why}");
         }
     }
-}
-
-fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder();
-    // A refusal has a body that says what to do.
-    config.http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
-}
-
-impl Server {
-    fn url(&self, path: &str) -> String {
-        format!("{}/v1/quarantine{path}", self.server.trim_end_matches('/'))
-    }
-
-    /// The answer, or why there is none, with what to do.
-    fn ask(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value> {
-        let mut answer = answer.map_err(|error| self.unreachable(&error))?;
-        let status = answer.status();
-        let body: Value =
-            answer.body_mut().with_config().limit(MOST).read_json().map_err(|_| {
-                anyhow!(
-                    "{} does not answer as Datanaut does ({status}); check --server",
-                    self.server
-                )
-            })?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        let text = |key: &str| body[key].as_str().unwrap_or("no more is known").to_owned();
-        bail!("{}: {}", text("error"), text("advice"))
-    }
-
-    fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
-        anyhow!(
-            "no server answers at {} ({error}); start datanaut, or give the address of its page with \
-             --server",
-            self.server
-        )
-    }
-}
-
-/// Rows of 64 KiB, 500 at a time, in hex.
-const MOST: u64 = 128 << 20;
-
-fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T> {
-    serde_json::from_value(answer).context("the server is of another version than this command")
 }

@@ -49,6 +49,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         live: journal.live(),
         reader: journal.reader(),
         quarantine,
+        journal: journal.clone(),
         registry: journal.registry(),
         broker: front.state.clone(),
         influx: influx.as_ref().map(Influx::report),

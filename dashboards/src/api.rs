@@ -1,9 +1,11 @@
 //! JSON under `/v1`: one file a resource. Every list has a bound, and says so when it is reached.
 
 pub(crate) mod devices;
+pub(crate) mod export;
 pub(crate) mod fleet;
 mod params;
 pub(crate) mod quarantine;
+pub(crate) mod registry;
 pub(crate) mod retry;
 pub(crate) mod triggers;
 

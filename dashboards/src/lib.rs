@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use deliver::influx::InfluxReport;
 use ingest::Clock;
-use journal::{Live, Quarantine, Reader, SharedRegistry};
+use journal::{Journal, Live, Quarantine, Reader, SharedRegistry};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 
@@ -47,6 +47,8 @@ pub struct App {
     pub live: Arc<Live>,
     pub reader: Reader,
     pub quarantine: Quarantine,
+    /// Changes the registry.
+    pub journal: Journal,
     pub registry: SharedRegistry,
     /// Whether devices can publish now.
     pub broker: watch::Receiver<BrokerState>,

@@ -60,6 +60,12 @@ fn counters(out: &mut Exposition, app: &App) {
         ),
         ("triggers_released", "Triggers released for sending.", counts.triggers_released),
         ("triggers_expired", "Triggers recorded but too late to send.", counts.triggers_expired),
+        (
+            "triggers_withheld",
+            "Released, and not sent since the consent ended.",
+            counts.triggers_withheld,
+        ),
+        ("readings_deleted", "Stored, and deleted since nobody may keep them.", counts.deleted),
     ];
     for (name, help, total) in plain {
         out.family(&format!("{name}_total"), "counter", help).sample(&[], total);

@@ -1,5 +1,6 @@
 //! What changes the registry: each change is a transaction of its own, in order with the batches.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use enrich::registry::{
@@ -34,10 +35,8 @@ pub enum Change {
         insurer: Arc<str>,
         purpose: Product,
     },
-    AddDevice {
-        device: Device,
-        owner: Option<Arc<str>>,
-    },
+    /// All of them or none.
+    AddDevices(Vec<NewDevice>),
     RotateToken {
         device: Arc<str>,
         token_sha256: String,
@@ -51,6 +50,13 @@ pub enum Change {
     Erase {
         customer: Arc<str>,
     },
+}
+
+/// A device, and whose it is from now on.
+#[derive(Clone, Debug)]
+pub struct NewDevice {
+    pub device: Device,
+    pub owner: Option<Arc<str>>,
 }
 
 /// A change that was made.
@@ -218,22 +224,13 @@ fn plan(change: Change, registry: &Registry, key: &Key, now_ms: i64) -> Result<P
                 return Err(ChangeError::NotGiven);
             }
         }
-        Change::AddDevice { device, owner } => {
-            let id = device.id.clone();
-            if !is_id(&id) {
-                return Err(ChangeError::BadId(id));
-            }
-            if registry.device(&id).is_some() {
-                return Err(ChangeError::Exists { kind: "device", id });
-            }
-            if registry.was_erased(&key.of_erased(Numbered::Device.name(), &id)) {
-                return Err(ChangeError::Erased { kind: "device", id });
-            }
-            plan.put.push(Entry::Device(device));
-            if let Some(customer) = owner {
-                known_customer(registry, &customer)?;
-                let span = Span { from_ms: now_ms, to_ms: None };
-                plan.put.push(Entry::Ownership(Ownership { device: id, customer, span }));
+        Change::AddDevices(devices) => {
+            let mut added = HashSet::new();
+            for new in devices {
+                if !added.insert(new.device.id.clone()) {
+                    return Err(ChangeError::Exists { kind: "device", id: new.device.id });
+                }
+                add_device(&mut plan, new, registry, key, now_ms)?;
             }
         }
         Change::RotateToken { device, token_sha256 } => {
@@ -250,6 +247,32 @@ fn plan(change: Change, registry: &Registry, key: &Key, now_ms: i64) -> Result<P
         }
     }
     Ok(plan)
+}
+
+fn add_device(
+    plan: &mut Plan,
+    NewDevice { device, owner }: NewDevice,
+    registry: &Registry,
+    key: &Key,
+    now_ms: i64,
+) -> Result<(), ChangeError> {
+    let id = device.id.clone();
+    if !is_id(&id) {
+        return Err(ChangeError::BadId(id));
+    }
+    if registry.device(&id).is_some() {
+        return Err(ChangeError::Exists { kind: "device", id });
+    }
+    if registry.was_erased(&key.of_erased(Numbered::Device.name(), &id)) {
+        return Err(ChangeError::Erased { kind: "device", id });
+    }
+    plan.put.push(Entry::Device(device));
+    if let Some(customer) = owner {
+        known_customer(registry, &customer)?;
+        let span = Span { from_ms: now_ms, to_ms: None };
+        plan.put.push(Entry::Ownership(Ownership { device: id, customer, span }));
+    }
+    Ok(())
 }
 
 fn known_device<'a>(registry: &'a Registry, id: &Arc<str>) -> Result<&'a Known, ChangeError> {

@@ -38,7 +38,7 @@ mod withhold;
 mod writer;
 
 pub use archive::{Archive, Found};
-pub use change::{Change, ChangeError, Changed};
+pub use change::{Change, ChangeError, Changed, NewDevice};
 pub use counts::Counts;
 pub use follow::LogBatch;
 pub use live::{FleetDevice, Health, Live, Notice};

@@ -197,6 +197,49 @@ impl Reader {
         Ok(readings)
     }
 
+    /// Hands over all of a device's readings, in history order and one by one, for as long as
+    /// `take` wants more.
+    pub fn each_reading(
+        &self,
+        device: u32,
+        mut take: impl FnMut(&Reading) -> bool,
+    ) -> Result<(), ReadError> {
+        // The open end first: what is sealed meanwhile is then left to it.
+        let (open, start_ms) = read(&self.live.histories)
+            .get(device)
+            .map_or((Vec::new(), i64::MAX), |history| (history.open.readings(), history.start_ms));
+        let connection = self.open()?;
+        let mut windows = connection.prepare("SELECT number FROM window ORDER BY number")?;
+        let mut chunks = connection.prepare(
+            "SELECT columns FROM chunk WHERE window = ?1 AND device = ?2 ORDER BY start_ms",
+        )?;
+        let windows: Vec<i64> =
+            windows.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for window in windows {
+            let mut rows = chunks.query((window, device))?;
+            while let Some(row) = rows.next()? {
+                let sealed = chunk::open(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)
+                    .map_err(crate::seal::damaged)?;
+                let mut before = sealed.iter().filter(|reading| reading.time_ms < start_ms);
+                if !before.all(&mut take) {
+                    return Ok(());
+                }
+            }
+        }
+        open.iter().all(take);
+        Ok(())
+    }
+
+    /// All that was said of a customer, with the evidence, in the order it was said.
+    pub fn told_of(&self, customer: u32) -> Result<Vec<(TriggerRow, String)>, ReadError> {
+        let connection = self.open()?;
+        let columns = TRIGGER.replace(" FROM", ", evidence FROM");
+        let mut statement =
+            connection.prepare(&format!("{columns} WHERE customer = ?1 ORDER BY position"))?;
+        let rows = statement.query_map([customer], |row| Ok((trigger(row)?, row.get(7)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     fn sealed(&self, device: u32, from_ms: i64, to_ms: i64) -> Result<Vec<Reading>, ReadError> {
         let connection = self.open()?;
         let mut windows = connection.prepare("SELECT number FROM window ORDER BY number DESC")?;

@@ -109,6 +109,7 @@ impl Site {
             live: journal.live(),
             reader: journal.reader(),
             quarantine,
+            journal: journal.clone(),
             registry: journal.registry(),
             broker: accepting,
             influx: Some(influxed),
