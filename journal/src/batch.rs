@@ -197,7 +197,7 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.weather.waiting.push((event, None));
-        let Some(known) = self.writer.core.registry.device_by_number(device) else {
+        let Some(known) = self.registry.device_by_number(device) else {
             return Ok(());
         };
         let histories = read(&self.writer.live.histories);

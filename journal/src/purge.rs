@@ -5,22 +5,25 @@
 //! then batch by batch through the log, at last the file's own log. Every slice is a transaction,
 //! and doing one again changes nothing: after a crash a deletion starts over.
 
+mod device;
+
 use enrich::DeviceState;
 use enrich::registry::{Registry, Span};
 use ingest::Reading;
-use rusqlite::{Connection, OptionalExtension, Result};
+use rusqlite::{Connection, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::chunk;
-use crate::history::{History, Sealed};
-use crate::live::{read, write};
+use crate::history::Sealed;
+use crate::live::write;
 use crate::log::Size;
 use crate::outbox::to_json;
 use crate::recover::conversion;
-use crate::rows::{self, log_row, put_blob, take_blob, take_log_row};
-use crate::seal::{Pass, base, damaged, decode_state, encode_state};
+use crate::rows::{log_row, put_blob, take_blob, take_log_row};
+use crate::seal::{Pass, damaged, encode_state};
 use crate::withhold::Cleared;
 use crate::writer::Writer;
+use device::{About, OpenEnd};
 
 /// Devices whose open end one slice deletes: each has at most a few hundred readings open.
 const DEVICES: usize = 32;
@@ -238,7 +241,7 @@ impl Writer {
         let transaction = self.store.connection.unchecked_transaction()?;
         let before = purge.receipt.clone();
         let mut counts = self.counts.clone();
-        let (mut emptied, mut states) = (Vec::new(), Vec::new());
+        let (mut emptied, mut states, mut gone_events) = (Vec::new(), Vec::new(), Vec::new());
         for (device, owned) in &purge.task.devices[from..to] {
             let about = About {
                 connection: &transaction,
@@ -247,8 +250,10 @@ impl Writer {
                 device: *device,
                 owned,
             };
-            purge.receipt.events += about.delete_events()?;
+            let events = about.delete_events()?;
+            purge.receipt.events += events.len() as u64;
             purge.receipt.quarantined += about.delete_quarantined()?;
+            gone_events.extend(events);
             let (one, gone) = OpenEnd { writer: self, about: &about }.delete_readings()?;
             put_blob(&mut states, *device, &encode_state(&one.state));
             purge.receipt.readings += gone;
@@ -270,6 +275,7 @@ impl Writer {
         purge.anew.resize(to, log.last);
         self.log = log;
         self.forget(emptied);
+        self.wait_no_more(&gone_events);
         self.live.counted(self.counts.clone());
         purge.step = match to < purge.task.devices.len() {
             true => Step::Open(to),
@@ -291,10 +297,17 @@ impl Writer {
                 self.clock.now_ms(),
                 self.core.registry.read().version as i64,
                 self.core.rules.name(),
-                &self.core.weather,
+                self.weather_used(),
                 states,
             ))?;
         Ok(())
+    }
+
+    fn wait_no_more(&mut self, events: &[i64]) {
+        if !events.is_empty() {
+            events.iter().for_each(|event| self.waiting.set(*event, None));
+            self.show_wanted();
+        }
     }
 
     fn forget(&mut self, emptied: Vec<Emptied>) {
@@ -333,22 +346,25 @@ impl Writer {
         };
         let windows = self.windows.iter().copied().filter(|number| *number >= window);
         let (gone, next) = about.delete_sealed(windows)?;
+        let mut gone_events = Vec::new();
         if next.is_none() {
             // Late readings of others may have led through what was still there.
-            purge.receipt.events += about.delete_events()?;
+            gone_events = about.delete_events()?;
         }
         let mut counts = self.counts.clone();
         counts.deleted += gone;
         self.write_counts(&transaction, &counts)?;
-        let before = purge.receipt.readings;
+        let before = purge.receipt.clone();
         purge.receipt.readings += gone;
+        purge.receipt.events += gone_events.len() as u64;
         let saved = purge.save(&transaction).and_then(|()| transaction.commit());
         if let Err(error) = saved {
-            purge.receipt.readings = before;
+            purge.receipt = before;
             return Err(error);
         }
         drop(registry);
         self.counts = counts;
+        self.wait_no_more(&gone_events);
         self.live.counted(self.counts.clone());
         purge.step = match next {
             Some(window) => Step::Sealed { device, window },
@@ -433,199 +449,4 @@ enum Sliced {
     /// Somebody reads the file: try again in a moment.
     Waits,
     Finished,
-}
-
-/// What the file holds of one device.
-struct About<'a> {
-    connection: &'a Connection,
-    registry: &'a Registry,
-    task: &'a Task,
-    device: u32,
-    owned: &'a [Span],
-}
-
-impl About<'_> {
-    fn stays(&self, time_ms: i64) -> bool {
-        self.task.stays(self.owned, self.registry, time_ms)
-    }
-
-    fn delete_events(&self) -> Result<u64> {
-        let select = "SELECT number, cause FROM event WHERE device = ?1 AND customer IN (?2, -1)";
-        let mut select = self.connection.prepare_cached(select)?;
-        let rows = select.query_map((self.device, self.task.customer), |row| {
-            let cause: enrich::Cause = crate::outbox::json(row, 1)?;
-            Ok((row.get(0)?, cause.time_ms))
-        })?;
-        self.delete("DELETE FROM event WHERE number = ?1", rows.collect::<Result<_>>()?)
-    }
-
-    fn delete_quarantined(&self) -> Result<u64> {
-        let select = "SELECT number, received_ms FROM quarantine WHERE device = ?1";
-        let mut select = self.connection.prepare_cached(select)?;
-        let rows = select.query_map([self.device], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        self.delete("DELETE FROM quarantine WHERE number = ?1", rows.collect::<Result<_>>()?)
-    }
-
-    fn delete(&self, statement: &str, rows: Vec<(i64, i64)>) -> Result<u64> {
-        let mut delete = self.connection.prepare_cached(statement)?;
-        let mut gone = 0;
-        for (number, time_ms) in rows {
-            if !self.stays(time_ms) {
-                gone += delete.execute([number])? as u64;
-            }
-        }
-        Ok(gone)
-    }
-}
-
-/// The open end of one device.
-struct OpenEnd<'a> {
-    writer: &'a Writer,
-    about: &'a About<'a>,
-}
-
-impl OpenEnd<'_> {
-    /// Seals what stays. Returns what to change in memory, and how many readings went.
-    fn delete_readings(&self) -> Result<(Emptied, u64)> {
-        let histories = read(&self.writer.live.histories);
-        let history = histories.get(self.about.device).cloned().unwrap_or_default();
-        drop(histories);
-        let forgotten = self.about.task.forgets(self.about.registry, &history.state);
-        let state = match forgotten {
-            true => DeviceState::default(),
-            false => history.state.clone(),
-        };
-        let open = history.open.readings();
-        let kept: Vec<Reading> =
-            open.iter().filter(|reading| self.about.stays(reading.time_ms)).cloned().collect();
-        let last = kept.last().cloned().or_else(|| self.last_before(&history));
-        // Nothing the log holds of the device lies at or after it.
-        let seen_ms = open.last().map(|last| last.time_ms).max(history.state.seen_until_ms);
-        let start_ms =
-            seen_ms.map_or(history.start_ms, |seen_ms| history.start_ms.max(seen_ms + 1));
-        if start_ms > history.start_ms {
-            self.seal(&history, &kept)?;
-        }
-        if forgotten {
-            let delete = "DELETE FROM timer WHERE device = ?1";
-            self.about.connection.prepare_cached(delete)?.execute([self.about.device])?;
-        }
-        let mut row = Vec::new();
-        last.iter().for_each(|last| rows::encode(last, &mut row));
-        self.about.connection
-            .prepare_cached(
-                "INSERT INTO device (device, start_ms, base, state, last) VALUES (?1, ?2, ?3, ?3, ?4)
-                 ON CONFLICT (device) DO UPDATE SET start_ms = ?2, base = ?3, state = ?3, last = ?4",
-            )?
-            .execute((self.about.device, start_ms, encode_state(&state), row))?;
-        let gone = (open.len() - kept.len()) as u64;
-        Ok((Emptied { device: self.about.device, start_ms, state, forgotten, last }, gone))
-    }
-
-    /// The last reading that is known of the device, if it is sealed and stays.
-    fn last_before(&self, history: &History) -> Option<Reading> {
-        let fleet = read(&self.writer.live.fleet);
-        let last = &fleet.get(self.about.device as usize)?.as_ref()?.last;
-        (last.time_ms < history.start_ms && self.about.stays(last.time_ms)).then(|| last.clone())
-    }
-
-    fn seal(&self, history: &History, kept: &[Reading]) -> Result<()> {
-        if kept.is_empty() && history.start_ms != i64::MIN {
-            // The stretch before reaches up to here.
-            return Ok(());
-        }
-        let known = base(self.about.connection, self.about.device)?;
-        let known = match self.about.task.forgets(self.about.registry, &known) {
-            true => DeviceState::default(),
-            false => known,
-        };
-        let window = self.writer.windows.last().copied().unwrap_or_default();
-        // All of it was open, so it may be longer than a chunk; late data will cut it.
-        put_chunk(
-            self.about.connection,
-            (window, self.about.device, history.start_ms),
-            &known,
-            kept,
-        )
-    }
-}
-
-/// Sealed stretches.
-impl About<'_> {
-    /// Goes through windows for about a slice; returns how many readings went, and the window to
-    /// go on with.
-    fn delete_sealed(&self, windows: impl Iterator<Item = i64>) -> Result<(u64, Option<i64>)> {
-        let (mut gone, mut seen) = (0, 0);
-        for window in windows {
-            if seen >= CHUNKS {
-                return Ok((gone, Some(window)));
-            }
-            for start_ms in self.starts(window)? {
-                gone += self.stretch(window, start_ms)?;
-                seen += 1;
-            }
-        }
-        Ok((gone, None))
-    }
-
-    fn starts(&self, window: i64) -> Result<Vec<i64>> {
-        self.connection
-            .prepare_cached("SELECT start_ms FROM chunk WHERE window = ?1 AND device = ?2")?
-            .query_map((window, self.device), |row| row.get(0))?
-            .collect()
-    }
-
-    fn stretch(&self, window: i64, start_ms: i64) -> Result<u64> {
-        let place = (window, self.device, start_ms);
-        let row: Option<(Vec<u8>, Vec<u8>)> = self
-            .connection
-            .prepare_cached(
-                "SELECT state, columns FROM chunk WHERE window = ?1 AND device = ?2 AND start_ms = ?3",
-            )?
-            .query_row(place, |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let Some((state, columns)) = row else { return Ok(0) };
-        let (state, readings) = (decode_state(&state)?, chunk::open(&columns).map_err(damaged)?);
-        let before = readings.len();
-        let stays = |reading: &Reading| self.task.stays(self.owned, self.registry, reading.time_ms);
-        let kept: Vec<Reading> = readings.into_iter().filter(stays).collect();
-        let forgotten = self.task.forgets(self.registry, &state);
-        if kept.len() == before && !forgotten {
-            return Ok(0);
-        }
-        // The first stretch holds whatever comes from before; it stays, if empty.
-        if kept.is_empty() && start_ms != i64::MIN {
-            self.connection
-                .prepare_cached(
-                    "DELETE FROM chunk WHERE window = ?1 AND device = ?2 AND start_ms = ?3",
-                )?
-                .execute(place)?;
-        } else {
-            let state = if forgotten { DeviceState::default() } else { state };
-            put_chunk(self.connection, place, &state, &kept)?;
-        }
-        Ok((before - kept.len()) as u64)
-    }
-}
-
-fn put_chunk(
-    connection: &Connection,
-    (window, device, start_ms): (i64, u32, i64),
-    state: &DeviceState,
-    readings: &[Reading],
-) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO chunk (window, device, start_ms, readings, state, columns)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute((
-            window,
-            device,
-            start_ms,
-            readings.len() as i64,
-            encode_state(state),
-            chunk::seal(readings),
-        ))?;
-    Ok(())
 }

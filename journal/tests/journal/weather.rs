@@ -55,7 +55,13 @@ fn said(bench: &Bench) -> Vec<(String, String, Option<f64>)> {
         Weather::Missing => None,
     };
     rows.into_iter()
-        .map(|row| (row.body.id, row.status, temperature(&row.body.data.evidence.weather)))
+        .map(|row| {
+            (
+                row.body.id,
+                row.status,
+                temperature(&row.body.data.trigger().unwrap().evidence.weather),
+            )
+        })
         .collect()
 }
 
