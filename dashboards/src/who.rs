@@ -34,7 +34,7 @@ pub(crate) async fn admit(
 ) -> Response {
     let who = match bearer(request.headers()) {
         None => Who::Operator,
-        Some(token) => match insurer_with(&site.app.registry, token) {
+        Some(token) => match insurer_with(&site.app.registry.read(), token) {
             Some(id) => Who::Insurer(id),
             None => return unknown().into_response(),
         },

@@ -1,6 +1,7 @@
 //! What is asked, and what is answered.
 
 use bytes::Bytes;
+use enrich::privacy::Content;
 use enrich::trigger::CloudEvent;
 use journal::{ReadError, Reader};
 use rumqttc::v5::mqttbytes::v5::Publish;
@@ -58,7 +59,7 @@ struct Answer<'a> {
     product: &'a str,
     after: i64,
     /// The messages as they went out, in the order of their sequence numbers.
-    triggers: Vec<CloudEvent>,
+    triggers: Vec<CloudEvent<Content>>,
     /// Whether there are more behind these.
     more: bool,
     /// The highest sequence number given so far.
@@ -107,7 +108,7 @@ fn page(
     let rows = reader.triggers_after(insurer, product, *after, limit + 1)?;
     let found = rows.len();
     let mut bytes = 0;
-    let fits = |event: &CloudEvent| {
+    let fits = |event: &CloudEvent<Content>| {
         bytes += serde_json::to_vec(event).map_or(0, |json| json.len());
         bytes <= MOST_BYTES
     };
