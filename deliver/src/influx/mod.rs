@@ -203,7 +203,7 @@ impl Influx {
         let (registry, most) = (self.journal.registry(), self.batch_readings);
         let now_ms = self.clock.now_ms();
         blocking(move || {
-            backlog.fill(&mut lines, &registry, now_ms, most)?;
+            backlog.fill(&mut lines, &registry.read(), now_ms, most)?;
             Ok((backlog, lines))
         })
         .await
