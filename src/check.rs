@@ -56,7 +56,7 @@ fn summary(config: &Config) -> String {
             clock.start.map_or("now".to_owned(), |start| start.to_string()),
             clock.speed,
         ),
-        format!("weather  {}, seed {}", weather.feed.name(), weather.seed),
+        format!("weather  {}", weather.summary()),
         match &rules.dir {
             Some(dir) => format!("rules    those that ship, and those in {}", dir.display()),
             None => "rules    those that ship".to_owned(),

@@ -6,6 +6,7 @@ mod influx;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod weather;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -20,6 +21,7 @@ use serde::de::{self, Deserialize, Deserializer};
 pub(crate) use collect::{Collector, summary as collecting};
 pub(crate) use error::ConfigError;
 pub(crate) use influx::{Influx, summary as writing_to_influx};
+pub(crate) use weather::{Feed as WeatherFeed, Feeds, Weather};
 
 use crate::cli::ServeArgs;
 
@@ -183,34 +185,6 @@ pub(crate) struct ClockStart {
 impl Default for ClockStart {
     fn default() -> Self {
         Self { start: None, speed: 1.0 }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Weather {
-    pub(crate) feed: Feed,
-    /// Of the synthetic feed.
-    pub(crate) seed: u64,
-}
-
-impl Default for Weather {
-    fn default() -> Self {
-        Self { feed: Feed::Synthetic, seed: 1 }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Feed {
-    Synthetic,
-}
-
-impl Feed {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Synthetic => "synthetic",
-        }
     }
 }
 

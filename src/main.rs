@@ -9,6 +9,7 @@ mod quarantine;
 mod replay;
 mod rules;
 mod serve;
+mod weather;
 mod whereabouts;
 
 use std::io::IsTerminal;

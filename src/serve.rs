@@ -11,7 +11,6 @@ use deliver::influx::Influx;
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::{Entry, RegistryFile};
-use enrich::weather::Synthetic;
 use ingest::broker::{Account, BrokerOptions, Credentials, TokenHash};
 use ingest::source::Sources;
 use ingest::{Arrival, Clock};
@@ -19,9 +18,9 @@ use journal::{Followers, Health, Journal, Quarantine, SharedRegistry, Started};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{Config, Feed, writing_to_influx};
+use crate::config::{Config, writing_to_influx};
 use crate::front::{Front, Home, Sides};
-use crate::rules;
+use crate::{rules, weather};
 
 /// The registry of the demo.
 const DEMO_REGISTRY: &str = include_str!("../registry.toml");
@@ -39,6 +38,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     let sides = sides(config, journal.registry())?;
     let quarantine = quarantine(config, &journal, &arrivals)?;
     let influx = influx(config, &journal, &clock)?;
+    let asking = weather::ask(config, &journal, &clock)?;
     let front = Front::start(sides, clock.clone(), arrivals, journal.clone())?;
     let mqtt = match front.addr {
         Some(addr) => addr,
@@ -53,6 +53,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         registry: journal.registry(),
         broker: front.state.clone(),
         influx: influx.as_ref().map(Influx::report),
+        weather: asking.statuses.clone(),
         info: Info { version: env!("CARGO_PKG_VERSION"), mqtt, started_ms: clock.now_ms() },
         clock,
     };
@@ -83,6 +84,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     };
 
     tracing::info!("stopping");
+    drop(asking);
     stop.send_replace(true);
     if let Some(mut simulation) = simulation
         && tokio::time::timeout(SIMULATION_LEAVES, &mut simulation).await.is_err()
@@ -120,13 +122,14 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
         outputs: vec![deliver::influx::OUTPUT],
         most_bytes: influx.backlog_bytes(),
     });
+    let (weather, named) = weather::feed(config)?;
     let started = Journal::start(journal::Options {
         dir: config.data.dir.clone(),
         seed: seed(config)?,
-        world: world(config),
-        weather: format!("{} {}", config.weather.feed.name(), config.weather.seed),
-        weather_wait_ms: 0,
-        weather_keep_ms: 0,
+        world: World { atlas: Atlas::load(), weather },
+        weather: named,
+        weather_wait_ms: config.weather.wait.as_millis() as i64,
+        weather_keep_ms: config.weather.keep.as_millis() as i64,
         rules: rules::load(config.rules.dir.as_deref())?,
         clock,
         horizon_ms: config.journal.horizon.as_millis() as i64,
@@ -139,10 +142,8 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
 }
 
 /// What the core looks things up in.
-pub(crate) fn world(config: &Config) -> World {
-    let Feed::Synthetic = config.weather.feed;
-    let weather = enrich::weather::Feed::Synthetic(Synthetic::new(config.weather.seed));
-    World { atlas: Atlas::load(), weather }
+pub(crate) fn world(config: &Config) -> Result<World> {
+    Ok(World { atlas: Atlas::load(), weather: weather::feed(config)?.0 })
 }
 
 fn influx(config: &Config, journal: &Journal, clock: &Clock) -> Result<Option<Influx>> {
@@ -286,7 +287,8 @@ fn welcome(config: &Config, mqtt: SocketAddr, http: SocketAddr) {
     if let Some(influx) = writing_to_influx(config) {
         println!("  {influx}");
     }
-    println!("  weather  {}, seed {}", config.weather.feed.name(), config.weather.seed);
+    println!("  weather  {}", config.weather.summary());
+    println!("  weather  {}", config.weather.summary());
     match config.sim.enabled {
         true => println!("  fleet    simulated: 12 cars, 8 trackers, 10 thermostats, 10 products"),
         false => println!("  fleet    none simulated (--no-sim)"),

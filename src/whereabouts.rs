@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use enrich::places::{Atlas, NearestBorder};
-use enrich::weather::{Feed, Joined, Synthetic};
-use enrich::{Certainty, Country, Here, World};
+use enrich::places::NearestBorder;
+use enrich::weather::Joined;
+use enrich::{Certainty, Country, Here};
 use ingest::Fix;
 use jiff::Timestamp;
 
@@ -25,10 +25,7 @@ pub(crate) fn run(args: &WhereArgs) -> Result<ExitCode> {
         Some(file) => Config::load(file)?,
         None => Config::default(),
     };
-    let world = World {
-        atlas: Atlas::load(),
-        weather: Feed::Synthetic(Synthetic::new(config.weather.seed)),
-    };
+    let world = crate::serve::world(&config)?;
     let now = Timestamp::now();
     let time_ms = args.at.unwrap_or(now).as_millisecond();
     let here = Here::look(&world, &fix, time_ms, now.as_millisecond());

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use deliver::influx::InfluxReport;
 use ingest::Clock;
+use ingest::weather::FeedStatuses;
 use journal::{Journal, Live, Quarantine, Reader, SharedRegistry};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
@@ -54,6 +55,8 @@ pub struct App {
     pub broker: watch::Receiver<BrokerState>,
     /// How the output to InfluxDB goes, if there is one.
     pub influx: Option<watch::Receiver<InfluxReport>>,
+    /// How the weather feeds fare.
+    pub weather: FeedStatuses,
     pub clock: Clock,
     pub info: Info,
 }

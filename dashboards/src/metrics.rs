@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use deliver::influx::{InfluxReport, InfluxState};
 use ingest::Reason;
+use ingest::weather::{Fault, FeedStatus};
 use journal::Health;
 
 use crate::health::{BrokerState, is_ready};
@@ -27,6 +28,7 @@ fn exposition(app: &App, streams: usize) -> String {
     if let Some(report) = &app.influx {
         influx(&mut out, &report.borrow().clone(), app.clock.now_ms());
     }
+    weather(&mut out, app);
     out.0
 }
 
@@ -137,6 +139,44 @@ fn influx(out: &mut Exposition, report: &InfluxReport, now_ms: i64) {
     let behind_ms = report.waiting_since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0));
     out.family("influx_behind_seconds", "gauge", "Age of the oldest reading not yet written.")
         .sample(&[], behind_ms as f64 / 1e3);
+}
+
+/// What feeds were asked and what came of it; every fault, at 0 too.
+fn weather(out: &mut Exposition, app: &App) {
+    let waiting = app.live.weather_wanted().borrow().len();
+    out.family("events_waiting_for_weather", "gauge", "Events that wait for their weather.")
+        .sample(&[], waiting);
+    let feeds = app.weather.all();
+    if feeds.is_empty() {
+        return;
+    }
+    let mut total = |name: &str, help: &str, of: fn(&FeedStatus) -> u64| {
+        let mut family = out.family(&format!("weather_{name}_total"), "counter", help);
+        feeds.iter().for_each(|(name, feed)| family.sample(&[("feed", name)], of(feed)));
+    };
+    total("requests", "Requests to weather feeds.", |feed| feed.requests);
+    total("not_modified", "Answers that nothing had changed.", |feed| feed.not_modified);
+    total("hours", "Hours of weather that came.", |feed| feed.hours);
+    let mut family =
+        out.family("weather_faults_total", "counter", "Requests that brought no weather.");
+    for (name, feed) in &feeds {
+        for fault in Fault::NAMES {
+            let total = feed.faults.get(fault).copied().unwrap_or_default();
+            family.sample(&[("feed", name), ("fault", fault)], total);
+        }
+    }
+    let mut family =
+        out.family("weather_dropped_total", "counter", "Values that no weather has, left out.");
+    for (name, feed) in &feeds {
+        for (value, total) in &feed.dropped {
+            family.sample(&[("feed", name), ("value", value)], total);
+        }
+    }
+    let mut family =
+        out.family("weather_budget_left", "gauge", "What may still be asked today (UTC).");
+    for (name, feed) in &feeds {
+        family.sample(&[("feed", name)], feed.budget_left);
+    }
 }
 
 #[derive(Default)]

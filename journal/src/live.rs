@@ -1,5 +1,6 @@
 //! What others may look at while the writer works: totals, the fleet, health, news.
 
+use std::collections::HashSet;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use enrich::weather::Cell;
@@ -92,6 +93,16 @@ impl Live {
     #[must_use]
     pub fn fleet(&self) -> Vec<FleetDevice> {
         read(&self.fleet).iter().flatten().cloned().collect()
+    }
+
+    /// The cells of the last places of devices heard of since, in some order.
+    #[must_use]
+    pub fn cells_heard_of(&self, since_ms: i64) -> Vec<Cell> {
+        let fleet = read(&self.fleet);
+        let last = fleet.iter().flatten().map(|device| &device.last);
+        let fixes = last.filter(|last| last.time_ms >= since_ms).filter_map(|last| last.fix);
+        let cells: HashSet<Cell> = fixes.map(|fix| Cell::of(fix.lat(), fix.lon())).collect();
+        cells.into_iter().collect()
     }
 
     #[must_use]

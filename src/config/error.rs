@@ -55,19 +55,30 @@ fn unknown_key(message: &str) -> Option<(String, String)> {
     Some((key, advice))
 }
 
-/// Where `section.key` or `section[place].key` is written; the section where the key is not.
+/// Where a key like `section.key` or `section.list[place].key` is written; the last part of the way
+/// there that is.
 fn offset_of_key(text: &str, key: &str) -> Option<usize> {
-    let (section, key) = key.split_once('.')?;
-    let (section, place) = match section.strip_suffix(']').and_then(|list| list.split_once('[')) {
-        Some((section, place)) => (section, place.parse().ok()),
-        None => (section, None),
-    };
     let document = toml::de::DeTable::parse(text).ok()?;
-    let mut section = document.get_ref().get(section)?;
-    if let Some(place) = place {
-        section = section.get_ref().as_array()?.get::<usize>(place)?;
+    let mut table = document.get_ref();
+    let mut offset = None;
+    for part in key.split('.') {
+        let (name, place) = match part.strip_suffix(']').and_then(|list| list.split_once('[')) {
+            Some((name, place)) => (name, place.parse::<usize>().ok()),
+            None => (part, None),
+        };
+        let Some((found, mut value)) = table.iter().find(|(found, _)| found.get_ref() == name)
+        else {
+            return offset;
+        };
+        let array = place.and_then(|place| value.get_ref().as_array()?.get(place));
+        value = array.unwrap_or(value);
+        match value.get_ref().as_table() {
+            Some(next) => {
+                offset = Some(value.span().start);
+                table = next;
+            }
+            None => return Some(found.span().start),
+        }
     }
-    let keys = section.get_ref().as_table()?;
-    let found = keys.iter().find(|(name, _)| name.get_ref() == key);
-    Some(found.map_or(section.span().start, |(found, _)| found.span().start))
+    offset
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Config, ConfigError, Port, duration};
+use super::{Config, ConfigError, Feeds, Port, duration};
 use crate::cli::ServeArgs;
 
 const SAMPLE: &str = include_str!("../../datanaut.toml");
@@ -23,7 +23,9 @@ fn sample_with_everything() -> String {
         Some(rest) if is_key(rest) || rest.starts_with('[') => rest.to_owned(),
         _ => line.to_owned(),
     };
-    SAMPLE.lines().map(switched_on).collect::<Vec<_>>().join("\n")
+    // The tables of feeds stand in the place of this line.
+    let lines = SAMPLE.lines().filter(|line| *line != "feed = \"synthetic\"");
+    lines.map(switched_on).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -42,6 +44,8 @@ fn the_sample_explains_every_optional_key_with_a_valid_value() {
     let collector = &config.collector[0];
     assert!(collector.username.is_some() && collector.password_file.is_some());
     assert!(collector.share.is_some());
+    let Feeds::Named(feeds) = &config.weather.feed else { panic!("{:?}", config.weather) };
+    assert!(feeds[0].url.is_some() && feeds[1].key_file.is_some() && feeds[2].path.is_some());
     assert!(!config.source[0].devices.is_empty() && !config.source[0].from.is_empty());
     assert!(config.influx.unwrap().token_file.is_some());
 }
@@ -237,4 +241,29 @@ fn durations_are_read_as_people_write_them() {
     for text in ["", "7", "-1h", "1month", "soon"] {
         assert!(duration(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn weather_feeds_take_what_their_kind_can_use() {
+    let feed = |more: &str| format!("[sim]\n[[weather.feed]]\n{more}");
+    check(&feed("kind = \"met-norway\""), "user_agent: is needed: MET Norway wants to know");
+    check(
+        &feed("kind = \"openweather\""),
+        "datanaut.toml:2:1: weather.feed[0].key_file: is needed",
+    );
+    check(&feed("kind = \"file\""), "path: is needed");
+    check(
+        &feed("kind = \"file\"\npath = \"a\"\nurl = \"b\""),
+        "datanaut.toml:5:1: weather.feed[0].url: is of no use",
+    );
+    check(&feed("kind = \"metar\"\nurl = \"ftp://x\""), "does not begin with https://");
+    check(
+        &feed("kind = \"metar\"\n[[weather.feed]]\nkind = \"metar\""),
+        "feed[1].name: `metar` is there",
+    );
+    check(&feed("kind = \"metar\"\n[clock]\nspeed = 60.0"), "clock that runs at another speed");
+    check(&feed("kind = \"metar\"\nrefesh = \"1h\""), "did you mean `refresh`?");
+    check("[weather]\nwait = \"1h\"", "datanaut.toml:2:1: weather.wait: must be at most 10m");
+    let two = feed("kind = \"metar\"\n[[weather.feed]]\nkind = \"open-meteo\"");
+    assert!(matches!(parse(&two).unwrap().weather.feed, Feeds::Named(feeds) if feeds.len() == 2));
 }

@@ -54,6 +54,7 @@ impl Config {
                 format!("{speed} is not above 0 and at most {FASTEST_CLOCK}"),
             );
         }
+        self.validate_weather()?;
         self.validate_collecting()?;
         self.validate_journal()?;
         self.influx.as_ref().map_or(Ok(()), Influx::validate)

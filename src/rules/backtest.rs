@@ -34,7 +34,7 @@ pub(super) fn run(args: &BacktestArgs) -> Result<ExitCode> {
     let dir = args.data.as_ref().unwrap_or(&config.data.dir);
     let archive =
         Archive::open(dir).with_context(|| format!("no journal to read in {}", dir.display()))?;
-    let world = crate::serve::world(&config);
+    let world = crate::serve::world(&config)?;
     let live = archive.rules().and_then(|rules| rules.rule(&rule.id));
     let live = live.map(|live| RuleSet::alone("in force", &live.source)).transpose()?;
     let (mut then, mut now) = (Outcome::default(), Outcome::default());

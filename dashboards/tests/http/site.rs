@@ -113,6 +113,7 @@ impl Site {
             registry: journal.registry(),
             broker: accepting,
             influx: Some(influxed),
+            weather: ingest::weather::FeedStatuses::default(),
             info: Info {
                 version: "1.2.3",
                 mqtt: "127.0.0.1:1883".parse().unwrap(),

@@ -17,6 +17,12 @@ pub struct Reach {
     pub ahead_ms: i64,
 }
 
+impl Reach {
+    fn can_be_asked(&self) -> bool {
+        (self.past_ms, self.ahead_ms) != (0, 0)
+    }
+}
+
 /// For each cell and feed one row an hour, the last that the feed gave.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -119,10 +125,14 @@ impl Rows {
         })
     }
 
-    /// Forgets the hours that began before `before_ms`.
+    /// Forgets the hours that began before `before_ms`, but for those of a feed that cannot be asked
+    /// again.
     pub fn forget(&mut self, before_ms: i64) {
+        let feeds = &self.feeds;
         self.cells.retain(|_, cell| {
-            cell.retain(|kept| kept.valid_ms >= before_ms);
+            cell.retain(|kept| {
+                kept.valid_ms >= before_ms || !feeds[usize::from(kept.feed)].can_be_asked()
+            });
             cell.shrink_to_fit();
             !cell.is_empty()
         });
@@ -162,7 +172,7 @@ impl Rows {
 
     pub(crate) fn may_come(&self, time_ms: i64, now_ms: i64) -> bool {
         self.feeds.iter().any(|feed| {
-            (feed.past_ms, feed.ahead_ms) != (0, 0)
+            feed.can_be_asked()
                 && time_ms >= now_ms - feed.past_ms
                 && time_ms <= now_ms + feed.ahead_ms
         })

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::http::{Got, Http, LARGEST_BODY};
@@ -155,11 +154,11 @@ impl FeedStatuses {
     }
 }
 
-/// A running feed; it ends when this is dropped, after the request under way.
+/// A running feed. It ends when this is dropped, after the request under way: nobody waits for
+/// that.
 #[derive(Debug)]
 pub struct FeedThread {
-    wake: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    wake: SyncSender<()>,
 }
 
 impl FeedThread {
@@ -177,27 +176,14 @@ impl FeedThread {
         let (wake, wakes) = sync_channel(1);
         let feed = Feed::new(options, clock, desk, statuses);
         let builder = std::thread::Builder::new().name("weather".to_owned());
-        let thread = builder.spawn(move || feed.run(&wakes))?;
-        Ok(Self { wake: Some(wake), thread: Some(thread) })
+        builder.spawn(move || feed.run(&wakes))?;
+        Ok(Self { wake })
     }
 
     /// Says that something else is needed than before.
     pub fn wake(&self) {
-        if let Some(wake) = &self.wake {
-            // Full: it will look anyway.
-            wake.try_send(()).ok();
-        }
-    }
-}
-
-impl Drop for FeedThread {
-    fn drop(&mut self) {
-        self.wake = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("a weather feed panicked; what it had brought is kept");
-        }
+        // Full: it will look anyway.
+        self.wake.try_send(()).ok();
     }
 }
 
