@@ -119,14 +119,14 @@ impl Device {
 
 impl Device {
     /// What a server can know of a crossing: nothing, if none of the device's times can be used.
-    fn truth(&self, crossing: Crossing, start_ms: i64) -> Option<Truth> {
+    fn truth(&self, crossing: Crossing, published_ms: i64) -> Option<Truth> {
         let every_us = self.schedule.interval_us() / i64::from(self.batch);
         let off_ms = match self.clock {
             None => 0,
             Some(ClockFault::Skewed(by_ms)) => by_ms,
             Some(ClockFault::Ahead | ClockFault::Unset | ClockFault::GpsRollover) => return None,
         };
-        Some(crossing.truth(&self.id, every_us / 1_000, start_ms, off_ms))
+        Some(crossing.truth(&self.id, every_us / 1_000, published_ms, off_ms))
     }
 }
 
@@ -318,7 +318,10 @@ impl Fleet {
             readings.push(reading);
         }
         let crossings = device.thing.crossings(false);
-        let truths = crossings.into_iter().filter_map(|c| device.truth(c, self.start_ms));
+        // Several readings in a message go out with the last of them.
+        let published_us = if device.batch > 1 { due_us.max(0) } else { 0 };
+        let published_ms = self.start_ms + published_us / 1_000;
+        let truths = crossings.into_iter().filter_map(|c| device.truth(c, published_ms));
         self.truths.extend(truths);
         self.due.push(Reverse((device.schedule.next_us(turn_us), index)));
         Some(Message {

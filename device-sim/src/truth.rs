@@ -32,7 +32,7 @@ pub struct Truth {
     pub expect: Expect,
     /// How often the device reports.
     pub reports_every_ms: i64,
-    /// What it reported before this had been kept, and went out at this moment.
+    /// What it reported before this had been kept, and went out at this moment at the earliest.
     pub published_from: Timestamp,
     /// How far the device's clock is ahead; `at` is by that clock.
     #[serde(default, skip_serializing_if = "is_zero")]

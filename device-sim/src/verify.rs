@@ -77,7 +77,7 @@ pub struct Score {
     pub withdrawn: u64,
     pub precision: f64,
     pub recall: f64,
-    /// From when the reading was published with which it could be known until the trigger came.
+    /// From when it could be known by what was published until the trigger came.
     pub latency: Option<Latency>,
     /// The first that are missing, for a look at what went wrong.
     pub first_missed: Vec<Truth>,
@@ -268,12 +268,12 @@ fn record(latencies: &mut Histogram<u64>, ms: f64) {
     latencies.saturating_record((ms * 1e3) as u64);
 }
 
-/// From the publishing of the first report with which the rule's dwell was over.
+/// From when it could be known: the rule's dwell was over and a second report was there, all of it
+/// published.
 fn latency_ms(truth: &Truth, trigger: &Trigger, clock: Clock) -> f64 {
     let entered_ms = trigger.known_from.unwrap_or(truth.at).as_millisecond();
-    let every_ms = truth.reports_every_ms.max(1);
-    let known_ms = entered_ms + (DWELL_MS + every_ms - 1) / every_ms * every_ms;
-    let published_ms = (known_ms - truth.clock_off_ms).max(truth.published_from.as_millisecond());
+    let known_ms = entered_ms + DWELL_MS.max(truth.reports_every_ms) - truth.clock_off_ms;
+    let published_ms = known_ms.max(truth.published_from.as_millisecond());
     clock.elapsed_ms(published_ms, trigger.received_at.as_millisecond()).max(0.0)
 }
 

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from datanaut import BINARIES, Datanaut, Process, acknowledged, run, wait_for
+from datanaut import BINARIES, Datanaut, Process, acknowledged, free_port, run, wait_for
 
 EVERYTHING_WRONG = Path(__file__).parent / "everything-wrong.toml"
 
@@ -111,3 +111,45 @@ def test_two_runs_can_be_compared(tmp_path):
     code, out, _ = run(BINARIES / "device-sim", "compare", *reports)
     assert code == 0 and "acknowledged a second" in out
     assert "not runs of the same scenario" in out
+
+
+def mosquitto_with_tls(folder):
+    """Certificates, a password and the configuration of a broker on `localhost`; its port."""
+    port = free_port()
+    openssl = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
+    ca = ["-x509", "-subj", "/CN=test-ca", "-keyout", "ca.key", "-out", "ca.pem"]
+    own = ["-subj", "/CN=localhost", "-keyout", "own.key", "-out", "own.csr"]
+    sign = ["openssl", "x509", "-req", "-in", "own.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+            "-CAcreateserial", "-extfile", "names", "-out", "own.pem"]
+    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    for command in (openssl + ca, openssl + own, sign):
+        code, _, err = run(*command, cwd=folder)
+        assert code == 0, err
+    code, _, err = run("mosquitto_passwd", "-b", "-c", "users", "fleet", "secret", cwd=folder)
+    assert code == 0, err
+    # It gives up root, and has to read them still.
+    for name in ("users", "own.key"):
+        (folder / name).chmod(0o644)
+    (folder / "conf").write_text(
+        f"listener {port}\ncafile {folder}/ca.pem\ncertfile {folder}/own.pem\n"
+        f"keyfile {folder}/own.key\nallow_anonymous false\npassword_file {folder}/users\nuser root\n"
+    )
+    return port
+
+
+def test_tls_and_passwords_reach_a_foreign_broker_and_wrong_ones_do_not(tmp_path):
+    port = mosquitto_with_tls(tmp_path)
+    load = [BINARIES / "device-sim", "load", "--broker", f"mqtts://localhost:{port}", "--devices", "4",
+            "--connections", "4", "--rate", "40", "--seconds", "1", "--mqtt", "5=1,3.1.1=1"]
+    login = ["--username", "fleet", "--password", "secret"]
+    with Process(["mosquitto", "-c", tmp_path / "conf"]) as broker:
+        wait_for("the broker", lambda: "running" in broker.err.text())
+        ca = ["--ca-file", tmp_path / "ca.pem"]
+        code, out, err = run(*load, *login, *ca, seconds=90)
+        assert code == 0 and re.search(r"^acknowledged +40 ", out, re.M), out + err
+        for wrong, why in (
+            (login, "UnknownIssuer"),
+            (["--username", "fleet", "--password", "wrong", *ca], "does not let us in"),
+        ):
+            code, _, err = run(*load, *wrong, seconds=90)
+            assert code == 1 and why in err, err
