@@ -11,7 +11,7 @@ use crate::places::{Country, PLACES};
 use crate::reading::{Fix, Reading, TimeFormat, Value};
 use crate::roads::{Network, PlaceIndex};
 use crate::truth::Borders;
-use crate::weather::{local_hour, outdoor_c};
+use crate::weather::{Surface, local_hour, outdoor_c, surface};
 
 /// Where the car drives to next when it has arrived.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Car {
     tyre: &'static str,
     tread_mm: f64,
     fuel_pct: f64,
+    surface: Surface,
+    looked_ms: i64,
     seq: u64,
     pub(crate) borders: Borders,
 }
@@ -98,6 +100,8 @@ impl Car {
             tyre: ["summer", "winter", "winter", "all_season"][rng.usize(..4)],
             tread_mm: between(rng, 2.2, 8.0),
             fuel_pct: between(rng, 50.0, 100.0),
+            surface: Surface::Dry,
+            looked_ms: i64::MIN / 2,
             seq: 0,
             borders: Borders::default(),
         }
@@ -124,10 +128,7 @@ impl Car {
             ("tread_mm", Value::Number(self.tread_mm, 1)),
             ("fuel_pct", Value::Number(self.fuel_pct, 1)),
         ];
-        // Worn or summer tyres on a cold road slip first.
-        let slippery = outdoor_c(truth, altitude_m, now_ms) < 3.0
-            && (self.tyre == "summer" || self.tread_mm < 3.0);
-        if acceleration_mps2 < if slippery { -3.5 } else { -5.0 } {
+        if acceleration_mps2 < -self.grip_mps2() {
             measures.push(("abs_active", Value::Flag(true)));
         }
         self.seq += 1;
@@ -138,6 +139,38 @@ impl Car {
             fix: Some(Fix { position, accuracy_m, decimals: 7 }),
             measures,
         }
+    }
+
+    /// Braking harder than this makes the wheels slip.
+    fn grip_mps2(&self) -> f64 {
+        let unfit = self.tyre == "summer" || self.tread_mm < 4.0;
+        match (self.surface, unfit) {
+            (Surface::Dry, _) => 6.0,
+            (Surface::Wet, _) => 4.5,
+            (Surface::Snow | Surface::Ice, false) => 2.8,
+            (Surface::Snow | Surface::Ice, true) => 1.6,
+        }
+    }
+
+    /// How much slower the road is driven than in good weather: less than it should be by those
+    /// with unfit tyres.
+    fn caution(&self) -> f64 {
+        match self.surface {
+            Surface::Dry => 1.0,
+            Surface::Wet => 0.94,
+            Surface::Snow => 0.75,
+            Surface::Ice => 0.68,
+        }
+    }
+
+    /// The road changes with the hour and the place; a look every minute will do.
+    fn look_at_the_road(&mut self, now_ms: i64) {
+        if now_ms < self.looked_ms + 60_000 {
+            return;
+        }
+        self.looked_ms = now_ms;
+        let (at, altitude_m, _) = self.motion.at();
+        self.surface = surface(at, altitude_m, now_ms);
     }
 
     fn drive(&mut self, now_ms: i64, gap_ms: i64, rng: &mut Rng) {
@@ -151,7 +184,9 @@ impl Car {
         }
         let seconds = gap_ms as f64 / 1e3;
         self.meet_traffic(now_ms, seconds, rng);
+        self.look_at_the_road(now_ms);
         let (hurry, brake_mps2) = self.traffic.map_or((1.0, 0.0), |t| (t.hurry, t.brake_mps2));
+        let hurry = hurry * self.caution();
         let metres = self.motion.advance(seconds, self.pace, hurry, brake_mps2);
         self.odometer_m += metres;
         self.tread_mm = (self.tread_mm - metres * WEAR_MM_PER_M).max(1.6);

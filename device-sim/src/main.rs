@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use cli::{CompareArgs, LoadArgs, RegistryArgs, RunArgs, VerifyArgs};
+use cli::{CompareArgs, LoadArgs, RegistryArgs, RunArgs, VerifyArgs, WeatherArgs};
 
 /// A simulated fleet of connected devices, and a load test for any MQTT broker.
 ///
@@ -57,6 +57,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Set the reports of two runs side by side
     Compare(CompareArgs),
+    /// Give out the weather that the devices feel, as a service or a file
+    Weather(WeatherArgs),
     /// Print a registry for Datanaut in which the devices of a scenario have insured owners
     #[command(after_help = "Example:\n  \
         device-sim registry morning-rush > rush.toml\n  \
@@ -74,6 +76,7 @@ async fn main() -> Result<ExitCode> {
         Command::Load(args) => cli::load(args).await.map(|()| ExitCode::SUCCESS),
         Command::Verify(args) => cli::verify(args).await,
         Command::Compare(args) => cli::compare_runs(&args).map(|()| ExitCode::SUCCESS),
+        Command::Weather(args) => cli::weather(args).await.map(|()| ExitCode::SUCCESS),
         Command::Registry(args) => cli::registry(&args).map(|()| ExitCode::SUCCESS),
     }
 }

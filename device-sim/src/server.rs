@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::forecast::WeatherClock;
 use crate::options::ClockStart;
 
 /// Why the server's word could not be had.
@@ -113,6 +114,15 @@ impl Server {
             .map_err(|_| ServerError::NoClock(self.base.clone()))?;
         Ok(ClockStart { ms: status.now.as_millisecond(), instant: Instant::now() })
     }
+}
+
+/// The clock of the server whose HTTP side is at `url`. Takes two seconds, and blocks.
+///
+/// # Errors
+/// When it does not answer.
+pub fn server_clock(url: &str) -> Result<WeatherClock, ServerError> {
+    let (at, speed) = Server::new(url).clock()?;
+    Ok(WeatherClock { at, speed })
 }
 
 /// What a process used in a second.
