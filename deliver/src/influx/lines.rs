@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::ops::Range;
 
 use bytes::Bytes;
-use enrich::registry::Registry;
+use enrich::registry::{Known, Registry};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ingest::Reading;
@@ -18,13 +18,20 @@ const MOST_BYTES: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     text: String,
-    /// Where each line ends, and the number of its device.
-    ends: Vec<(usize, u32)>,
+    ends: Vec<End>,
     pub(crate) counts: LineCounts,
     /// Everything up to this batch is in here.
     pub(crate) upto: i64,
     /// When the oldest of it was committed.
     pub(crate) oldest_ms: Option<i64>,
+}
+
+/// The end of a line, and the reading in it.
+#[derive(Debug)]
+struct End {
+    at: usize,
+    device: u32,
+    time_ms: i64,
 }
 
 /// What became of the readings that were looked at.
@@ -46,11 +53,7 @@ impl Lines {
         (number, reading): (u32, &Reading),
     ) {
         self.counts.readings += 1;
-        let kept = registry.device_by_number(number).filter(|known| {
-            let owner = known.owner_at(reading.time_ms);
-            owner.is_some_and(|owner| registry.may_keep(owner, reading.time_ms, now_ms))
-        });
-        let Some(known) = kept else {
+        let Some(known) = known(registry, now_ms, number, reading.time_ms) else {
             self.counts.withheld += 1;
             return;
         };
@@ -58,7 +61,8 @@ impl Lines {
         let device = &known.device;
         self.counts.left_out += write_line(device.kind, &device.id, reading, &mut self.text);
         if self.text.len() > before {
-            self.ends.push((self.text.len(), number));
+            let (at, time_ms) = (self.text.len(), reading.time_ms);
+            self.ends.push(End { at, device: number, time_ms });
         }
     }
 
@@ -72,20 +76,49 @@ impl Lines {
 
     pub(crate) fn text(&self, lines: Range<usize>) -> &str {
         let end =
-            |line: usize| line.checked_sub(1).and_then(|at| self.ends.get(at)).map(|end| end.0);
+            |line: usize| line.checked_sub(1).and_then(|at| self.ends.get(at)).map(|end| end.at);
         let (from, to) = (end(lines.start).unwrap_or(0), end(lines.end).unwrap_or(0));
         self.text.get(from..to).unwrap_or_default()
     }
 
     /// The device whose line this is.
     pub(crate) fn device(&self, line: usize) -> u32 {
-        self.ends.get(line).map_or(0, |(_, device)| *device)
+        self.ends.get(line).map_or(0, |end| end.device)
     }
 
-    /// A request's body.
-    pub(crate) fn compressed(&self, lines: Range<usize>) -> std::io::Result<Bytes> {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(self.text(lines).as_bytes())?;
-        Ok(gzip.finish()?.into())
+    /// The lines that may still be kept: one may have waited for long.
+    pub(crate) fn kept(
+        &self,
+        lines: Range<usize>,
+        registry: &Registry,
+        now_ms: i64,
+    ) -> impl Iterator<Item = usize> {
+        lines.filter(move |line| {
+            let end = self.ends.get(*line);
+            end.is_some_and(|end| known(registry, now_ms, end.device, end.time_ms).is_some())
+        })
     }
+
+    /// A request's body, and how many lines are in it.
+    pub(crate) fn compressed(
+        &self,
+        lines: Range<usize>,
+        registry: &Registry,
+        now_ms: i64,
+    ) -> std::io::Result<(Bytes, usize)> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut count = 0;
+        for line in self.kept(lines, registry, now_ms) {
+            gzip.write_all(self.text(line..line + 1).as_bytes())?;
+            count += 1;
+        }
+        Ok((gzip.finish()?.into(), count))
+    }
+}
+
+/// The device of a reading that may be kept.
+fn known(registry: &Registry, now_ms: i64, device: u32, time_ms: i64) -> Option<&Known> {
+    let known = registry.device_by_number(device)?;
+    let owner = known.owner_at(time_ms)?;
+    registry.may_keep(owner, time_ms, now_ms).then_some(known)
 }

@@ -102,7 +102,7 @@ impl Influx {
         let InfluxOptions { url, org, bucket, token, batch_readings, batch_age, timeout } = options;
         let bucket = Bucket::new(url, (org, bucket), token, *timeout)?;
         let report = watch::Sender::default();
-        let writing = Writing::new(bucket, journal.clone(), report.clone());
+        let writing = Writing::new(bucket, journal.clone(), clock.clone(), report.clone());
         let (batch_readings, batch_age) = (*batch_readings, *batch_age);
         Ok(Self { journal, clock, batch_readings, batch_age, writing, report })
     }

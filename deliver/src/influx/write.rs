@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ingest::Reason;
+use ingest::{Clock, Reason};
 use journal::{Closed, Journal, PutAway};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 pub(crate) struct Writing {
     bucket: Bucket,
     journal: Journal,
+    clock: Clock,
     report: watch::Sender<InfluxReport>,
     retry: Duration,
     /// When the hour began, and how many were put away in it.
@@ -41,9 +42,10 @@ impl Writing {
     pub(crate) fn new(
         bucket: Bucket,
         journal: Journal,
+        clock: Clock,
         report: watch::Sender<InfluxReport>,
     ) -> Self {
-        Self { bucket, journal, report, retry: FIRST_RETRY, hour: (Instant::now(), 0) }
+        Self { bucket, journal, clock, report, retry: FIRST_RETRY, hour: (Instant::now(), 0) }
     }
 
     /// Returns when every line is written or, refused, put away.
@@ -82,20 +84,24 @@ impl Writing {
 
     /// Sends until there is an answer that is about the lines.
     async fn send(&mut self, lines: &Arc<Lines>, range: Range<usize>) -> Sent {
-        let count = range.len() as u64;
-        let body = compress(lines.clone(), range).await;
         loop {
-            let answer = match &body {
-                Ok(body) => self.bucket.write(body.clone()).await,
-                Err(error) => Answer::Away { error: error.to_string() },
+            // Anew for each attempt: who withdraws consent meanwhile is left out.
+            let body = self.compress(lines.clone(), range.clone()).await;
+            let (answer, count) = match body {
+                Ok((_, 0)) => return Sent::Written,
+                Ok((body, count)) => (self.bucket.write(body).await, count),
+                Err(error) => (Answer::Away { error: error.to_string() }, 0),
             };
             let state = match answer {
                 Answer::Written => {
-                    self.arrived(|report| report.points_written += count);
+                    self.arrived(|report| report.points_written += count as u64);
                     return Sent::Written;
                 }
                 Answer::Refused { detail, partial } => {
                     self.arrived(|report| report.requests_failed += 1);
+                    let all = range.len();
+                    let partial =
+                        partial.map(|dropped| if dropped < count { dropped } else { all });
                     return Sent::Refused { detail, partial };
                 }
                 Answer::TooLarge => {
@@ -108,6 +114,17 @@ impl Writing {
             self.failed(state);
             tokio::time::sleep(self.next_retry()).await;
         }
+    }
+
+    /// Compresses where it may take its time.
+    async fn compress(
+        &self,
+        lines: Arc<Lines>,
+        range: Range<usize>,
+    ) -> std::io::Result<(Bytes, usize)> {
+        let (registry, now_ms) = (self.journal.registry(), self.clock.now_ms());
+        tokio::task::spawn_blocking(move || lines.compressed(range, &registry.read(), now_ms))
+            .await?
     }
 
     fn arrived(&mut self, count: impl FnOnce(&mut InfluxReport)) {
@@ -172,8 +189,14 @@ impl Writing {
             true => detail.to_owned(),
             false => format!("{refused} of {} points from this one on: {detail}", range.len()),
         };
+        let kept: Vec<usize> = {
+            let registry = self.journal.registry();
+            let registry = registry.read();
+            lines.kept(shown, &registry, self.clock.now_ms()).collect()
+        };
         let room = (PUT_AWAY.saturating_sub(self.hour.1)) as usize;
-        let rows: Vec<PutAway> = shown
+        let rows: Vec<PutAway> = kept
+            .into_iter()
             .take(room)
             .map(|line| PutAway {
                 device: lines.device(line),
@@ -192,9 +215,4 @@ enum Sent {
     Written,
     Refused { detail: String, partial: Option<usize> },
     TooLarge,
-}
-
-/// Compresses where it may take its time.
-async fn compress(lines: Arc<Lines>, range: Range<usize>) -> std::io::Result<Bytes> {
-    tokio::task::spawn_blocking(move || lines.compressed(range)).await?
 }

@@ -10,7 +10,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use deliver::influx::InfluxState;
+use enrich::registry::Product;
 use ingest::Reason;
+use journal::Change;
 
 use server::{Play, Strictness};
 use support::{Bench, DEADLINE, NOW_MS, away, time_ms, wait_for};
@@ -205,6 +207,27 @@ async fn what_nobody_consents_to_any_more_does_not_go_out() {
     bench.server.shelf().always = None;
     bench.all_arrive_but(5).await;
     assert_eq!(bench.report.borrow().readings_withheld, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_withdraws_while_a_request_is_tried_again_is_not_in_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start(dir.path()).await;
+    bench.server.shelf().always = Some(Play::Answer(503, "", ""));
+    bench.send("carl-car", 0..5).await;
+    bench.send("car-01", 0..5).await;
+    bench.state_becomes(away).await;
+    let withdraw = Change::Withdraw {
+        customer: "carl".into(),
+        insurer: "alpina".into(),
+        purpose: Product::Travel,
+    };
+    bench.journal.change(withdraw).await.unwrap();
+    bench.server.shelf().always = None;
+    wait_for("the others", || bench.server.shelf().points.len() >= 5).await;
+    wait_for("the cursor", || bench.cursor() > 0).await;
+    let shelf = bench.server.shelf();
+    assert!(shelf.points.keys().all(|(_, tags, _)| tags["device"] == "car-01"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
