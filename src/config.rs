@@ -15,6 +15,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ingest::source::Source;
+use jiff::civil::Time;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde::de::{self, Deserialize, Deserializer};
 
@@ -40,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) clock: ClockStart,
     pub(crate) weather: Weather,
     pub(crate) rules: Rules,
+    pub(crate) relevance: Relevance,
     pub(crate) journal: Journal,
     /// An InfluxDB that readings go on to.
     pub(crate) influx: Option<Influx>,
@@ -194,6 +196,56 @@ impl Default for ClockStart {
 pub(crate) struct Rules {
     /// An operator's own; `None`: only those that ship.
     pub(crate) dir: Option<PathBuf>,
+}
+
+/// How much anybody hears from us.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Relevance {
+    /// Most triggers for a customer in a window, over all products; `None`: no cap.
+    pub(crate) cap: Option<u32>,
+    #[serde(deserialize_with = "duration_text")]
+    pub(crate) cap_window: Duration,
+    /// `"22:00-07:00"`, or `""` for none.
+    pub(crate) quiet_hours: String,
+}
+
+impl Default for Relevance {
+    fn default() -> Self {
+        Self {
+            cap: None,
+            cap_window: Duration::from_hours(24),
+            quiet_hours: "22:00-07:00".to_owned(),
+        }
+    }
+}
+
+impl Relevance {
+    /// As the core takes it.
+    ///
+    /// # Errors
+    /// When the quiet hours are none.
+    pub(crate) fn parsed(&self) -> Result<enrich::relevance::Relevance, validate::Wrong> {
+        let quiet_hours = match self.quiet_hours.as_str() {
+            "" => None,
+            text => {
+                let times = text.split_once('-').and_then(|(from, to)| {
+                    Some((from.trim().parse::<Time>().ok()?, to.trim().parse::<Time>().ok()?))
+                });
+                let Some((from, to)) = times.filter(|(from, to)| from != to) else {
+                    return validate::wrong(
+                        "relevance.quiet_hours",
+                        format!(
+                            "`{text}` is no span of hours: write \"22:00-07:00\", or \"\" for none"
+                        ),
+                    );
+                };
+                Some((from, to))
+            }
+        };
+        let cap_window_ms = i64::try_from(self.cap_window.as_millis()).unwrap_or(i64::MAX);
+        Ok(enrich::relevance::Relevance { cap: self.cap, cap_window_ms, quiet_hours })
+    }
 }
 
 /// The durable log.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use enrich::relevance::Relevance;
 use enrich::rules::RuleSet;
 use journal::Journal;
 use tokio::sync::watch;
@@ -26,12 +27,14 @@ const MOST_BYTES: u64 = 64 << 10;
 ///
 /// # Errors
 /// When the folder cannot be read, or all that is wrong in its files.
-pub(crate) fn load(dir: Option<&Path>) -> Result<RuleSet> {
+pub(crate) fn load(dir: Option<&Path>, relevance: Relevance) -> Result<RuleSet> {
     let files = dir.map_or(Ok(Vec::new()), read)?;
-    RuleSet::with(&files).map_err(|errors| {
+    let mut rules = RuleSet::with(&files).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n"))
-    })
+    })?;
+    rules.relevance = relevance;
+    Ok(rules)
 }
 
 /// Name and text of each rule file in a folder, or of one file.
@@ -70,7 +73,12 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// Lets the journal go by the rules in `dir` as they change, until told to stop. What is wrong is
 /// named, and the rules before stay in force.
-pub(crate) async fn watch(dir: PathBuf, journal: Journal, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn watch(
+    dir: PathBuf,
+    relevance: Relevance,
+    journal: Journal,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut seen = fingerprint(&dir);
     loop {
         tokio::select! {
@@ -83,7 +91,7 @@ pub(crate) async fn watch(dir: PathBuf, journal: Journal, mut stopped: watch::Re
         }
         seen = now;
         let from = dir.clone();
-        match tokio::task::spawn_blocking(move || load(Some(&from))).await {
+        match tokio::task::spawn_blocking(move || load(Some(&from), relevance)).await {
             Ok(Ok(rules)) => {
                 let (name, count) = (rules.name().to_owned(), rules.rules().count());
                 if journal.set_rules(rules).await.is_err() {
@@ -133,7 +141,7 @@ pub(crate) fn run(command: &RulesCommand) -> Result<ExitCode> {
             }
         }
         RulesCommand::List { config } => {
-            list(&load(rules_dir(config.as_deref())?.as_deref())?);
+            list(&load(rules_dir(config.as_deref())?.as_deref(), Relevance::default())?);
             Ok(ExitCode::SUCCESS)
         }
         RulesCommand::Test { rule, event, config } => {
@@ -155,7 +163,7 @@ fn one(rule: &str, config: Option<&Path>) -> Result<RuleSet> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {rule}"))?;
         return Ok(RuleSet::alone(rule, &text)?);
     }
-    let rules = load(rules_dir(config)?.as_deref())?;
+    let rules = load(rules_dir(config)?.as_deref(), Relevance::default())?;
     let Some(found) = rules.rule(rule) else {
         let known: Vec<&str> = rules.rules().map(|rule| rule.id.as_str()).collect();
         bail!("there is no rule \"{rule}\"; in force: {}", known.join(", "));

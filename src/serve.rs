@@ -59,7 +59,8 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     };
     let mut page = tokio::spawn(dashboards::serve(listener, app, until(stopped.clone())));
     if let Some(dir) = &config.rules.dir {
-        tokio::spawn(rules::watch(dir.clone(), journal.clone(), stopped.clone()));
+        let relevance = config.relevance.parsed()?;
+        tokio::spawn(rules::watch(dir.clone(), relevance, journal.clone(), stopped.clone()));
     }
     let writing = influx.map(|influx| tokio::spawn(influx.run(stopped.clone())));
     let simulation =
@@ -130,7 +131,7 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
         weather: named,
         weather_wait_ms: config.weather.wait.as_millis() as i64,
         weather_keep_ms: config.weather.keep.as_millis() as i64,
-        rules: rules::load(config.rules.dir.as_deref())?,
+        rules: rules::load(config.rules.dir.as_deref(), config.relevance.parsed()?)?,
         clock,
         horizon_ms: config.journal.horizon.as_millis() as i64,
         quarantine_keep_ms: config.journal.quarantine_keep.as_millis() as i64,

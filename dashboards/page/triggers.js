@@ -59,7 +59,7 @@ export class Triggers {
     this.announce.textContent = `${insurer_name}: ${message.data.explanation.en}`;
   }
 
-  item({ insurer_name, product, status, outcome, message }) {
+  item({ insurer_name, product, status, outcome, reason, message }) {
     const { data } = message;
     const item = el('li', 'trigger');
     item.dataset.offer = data.offer.kind;
@@ -79,6 +79,8 @@ export class Triggers {
     }
     facts.append(el('span', '', weather(data.evidence.weather)));
     if (outcome === 'expired') facts.append(el('span', 'mark', 'too late, not sent'));
+    if (outcome === 'waiting') facts.append(el('span', 'mark', 'waits for quiet hours to end'));
+    if (outcome === 'suppressed') facts.append(el('span', 'mark', `held back: ${plain(reason ?? '')}`));
     if (status === 'withdrawn') facts.append(el('span', 'mark', 'withdrawn'));
     else if (message.revision > 0) facts.append(el('span', 'mark', `revision ${message.revision}`));
 

@@ -18,6 +18,7 @@ mod fact;
 pub mod places;
 pub mod privacy;
 pub mod registry;
+pub mod relevance;
 pub mod road;
 pub mod rules;
 pub mod trigger;

@@ -231,7 +231,8 @@ impl<'a> Batch<'a> {
             counts: &mut self.counts,
             weather_wait_ms: self.writer.weather_wait_ms,
             waiting: &mut self.weather.waiting,
-            room: waiting::MOST.saturating_sub(self.writer.waiting.len()),
+            room: waiting::MOST.saturating_sub(self.writer.waiting.for_weather()),
+            room_at_night: waiting::MOST_QUIET.saturating_sub(self.writer.waiting.len()),
         }
     }
 

@@ -42,6 +42,9 @@ pub struct Counts {
     /// Of the stored: deleted since, because nobody may keep them any more.
     #[serde(default)]
     pub deleted: u64,
+    /// By why nobody was told.
+    #[serde(default)]
+    pub triggers_suppressed: BTreeMap<String, u64>,
 }
 
 impl Counts {

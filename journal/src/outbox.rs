@@ -1,7 +1,8 @@
 //! Events and the triggers they become, in the same transaction as the readings behind them.
 
 use enrich::registry::{Known, Registry};
-use enrich::rules::{Firing, Occasion, RuleSet};
+use enrich::relevance::{Asking, Verdict, Why};
+use enrich::rules::{Firing, Occasion, RuleSet, Sort};
 use enrich::trigger::{CloudEvent, FullEvidence, Key, RuleRef, Status, TriggerData, data};
 use enrich::{Cause, Change, Event, World};
 use ingest::Reading;
@@ -11,7 +12,7 @@ use crate::Counts;
 use crate::chunk;
 use crate::history::History;
 use crate::message::{Message, kind, sequence_text, timestamp};
-use crate::said::{LastSaid, last_said_of, next_sequence, said};
+use crate::said::{LastSaid, forget_held, last_said_of, next_sequence, said, told_around};
 use crate::seal::damaged;
 use crate::waiting::{self, Wanted};
 
@@ -76,6 +77,8 @@ pub(crate) struct Outbox<'a> {
     /// Events that begin or end to wait for weather, and how many more may.
     pub(crate) waiting: &'a mut Vec<(i64, Option<Wanted>)>,
     pub(crate) room: usize,
+    /// How many more may wait for quiet hours to end.
+    pub(crate) room_at_night: usize,
 }
 
 impl Outbox<'_> {
@@ -191,7 +194,8 @@ impl Outbox<'_> {
         let occasion = Occasion { event, reading: None, customer, registry, world, now_ms };
         let due_ms =
             waiting::due_of(self.connection, number)?.unwrap_or(now_ms + self.weather_wait_ms);
-        let wanted = Wanted { device: device.number, fix, time_ms: event.time_ms, due_ms };
+        let wanted =
+            Wanted { device: device.number, fix: Some(fix), time_ms: event.time_ms, due_ms };
         Ok((due_ms > now_ms && self.rules.concern(&occasion)).then_some(wanted))
     }
 
@@ -251,15 +255,23 @@ impl Outbox<'_> {
             let subject = self.key.pseudonym(&firing.policy.insurer, customer_id);
             let message =
                 Message { id, subject, customer, event: number, data, evidence: evidence_json };
-            self.say(&firing, message)?;
+            self.say(device, &firing, message)?;
         }
         Ok(ids)
     }
 
-    fn say(&mut self, firing: &Firing<'_>, message: Message) -> Result<()> {
+    fn say(&mut self, device: &Known, firing: &Firing<'_>, message: Message) -> Result<()> {
         let expired = firing.expires_ms < self.now_ms;
         match said(self.connection, &message.id)? {
-            None => self.release(firing, message, Status::Fired, 0, expired),
+            None if expired => self.release(firing, message, Status::Fired, 0, true),
+            None => self.say_or_hold(device, firing, message, 0),
+            // It was held back: it is asked anew.
+            Some(said) if said.held && !expired => {
+                self.connection
+                    .prepare_cached("DELETE FROM trigger_out WHERE position = ?1")?
+                    .execute([said.position])?;
+                self.say_or_hold(device, firing, message, said.revision)
+            }
             // An event that was withdrawn and turns out to have happened after all is said again.
             Some(said) if !said.withdrawn && says_the_same(said.data.as_ref(), &message.data) => {
                 Ok(())
@@ -269,7 +281,9 @@ impl Outbox<'_> {
                 let event = message.event(self.now_ms, Status::Fired, said.revision, None);
                 self.connection
                     .prepare_cached(
-                        "UPDATE trigger_out SET body = ?2, evidence = ?3 WHERE position = ?1",
+                        "UPDATE trigger_out SET body = ?2, evidence = ?3,
+                             outcome = iif(outcome = 'waiting', 'expired', outcome)
+                         WHERE position = ?1",
                     )?
                     .execute((said.position, to_json(&event)?, &message.evidence))?;
                 Ok(())
@@ -281,6 +295,68 @@ impl Outbox<'_> {
             // Who was told something wrong is told what is right, however late.
             Some(said) => self.release(firing, message, Status::Revised, said.revision + 1, false),
         }
+    }
+
+    /// Says it, unless the customer has heard enough or is to be left alone.
+    fn say_or_hold(
+        &mut self,
+        device: &Known,
+        firing: &Firing<'_>,
+        message: Message,
+        revision: u32,
+    ) -> Result<()> {
+        let (outcome, reason) = match self.judge(firing, &message)? {
+            Verdict::Say => return self.release(firing, message, Status::Fired, revision, false),
+            Verdict::Wait { until_ms } if self.room_at_night > 0 => {
+                let time_ms = message.data.happened_at.as_millisecond();
+                let wanted = Wanted { device: device.number, fix: None, time_ms, due_ms: until_ms };
+                waiting::keep(self.connection, message.event, &wanted)?;
+                self.waiting.push((message.event, Some(wanted)));
+                (Outcome::Waiting, Why::QuietHours)
+            }
+            Verdict::Wait { .. } => (Outcome::Suppressed, Why::QuietHours),
+            Verdict::Suppress(why) => (Outcome::Suppressed, why),
+        };
+        if outcome == Outcome::Suppressed {
+            let name = reason.name().to_owned();
+            *self.counts.triggers_suppressed.entry(name).or_default() += 1;
+        }
+        let event = message.event(self.now_ms, Status::Fired, revision, None);
+        self.insert(Entry {
+            message: &message,
+            event: &event,
+            status: Status::Fired,
+            outcome,
+            reason: Some(reason.name()),
+            counts: false,
+            insurer: &firing.policy.insurer,
+            product: firing.rule.product.name(),
+            purpose: firing.rule.purpose.name(),
+            sequence: None,
+            expires_ms: firing.expires_ms,
+        })
+    }
+
+    fn judge(&self, firing: &Firing<'_>, message: &Message) -> Result<Verdict> {
+        let (rule, relevance) = (firing.rule, &self.rules.relevance);
+        let event_ms = message.data.happened_at.as_millisecond();
+        let reach_ms = relevance.reach_ms(rule);
+        let told = match reach_ms {
+            0 => Vec::new(),
+            _ => {
+                let which = (message.id.as_str(), message.event);
+                told_around(self.connection, message.customer, which, event_ms, reach_ms)?
+            }
+        };
+        let customer = self.registry.customer(message.customer);
+        let asking = Asking {
+            rule,
+            event_ms,
+            expires_ms: firing.expires_ms,
+            now_ms: self.now_ms,
+            time_zone: customer.map_or("UTC", |customer| &customer.time_zone),
+        };
+        Ok(relevance.judge(&asking, &told))
     }
 
     /// Adds a message to the outbox; one whose moment has passed is recorded, not sent.
@@ -301,6 +377,9 @@ impl Outbox<'_> {
             message: &message,
             event: &event,
             status,
+            outcome: if expired { Outcome::Expired } else { Outcome::Released },
+            reason: None,
+            counts: firing.rule.sort != Sort::Notice,
             insurer,
             product,
             purpose: firing.rule.purpose.name(),
@@ -323,6 +402,7 @@ impl Outbox<'_> {
     /// Takes back what was said about an event, but for what was said under `kept`. An insurer
     /// that may not hear of the customer any more hears nothing.
     fn take_back(&mut self, number: i64, kept: &[String]) -> Result<()> {
+        forget_held(self.connection, number, kept)?;
         for last in last_said_of(self.connection, number)? {
             if kept.contains(&last.event.id) || !self.may_hear(&last) {
                 continue;
@@ -345,6 +425,9 @@ impl Outbox<'_> {
                 message: &message,
                 event: &event,
                 status: Status::Withdrawn,
+                outcome: Outcome::Released,
+                reason: None,
+                counts: false,
                 insurer: &last.insurer,
                 product: &last.product,
                 purpose: &last.purpose,
@@ -364,20 +447,24 @@ impl Outbox<'_> {
     }
 
     fn insert(&mut self, row: Entry<'_>) -> Result<()> {
-        let outcome = if row.sequence.is_some() { "released" } else { "expired" };
         self.connection
             .prepare_cached(
-                "INSERT INTO trigger_out (id, revision, status, outcome, event, insurer, product,
-                     purpose, sequence, customer, subject, key_version, said_ms, expires_ms, body,
-                     evidence)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                "INSERT INTO trigger_out (id, revision, status, outcome, reason, event, rule, counts,
+                     happened_ms, insurer, product, purpose, sequence, customer, subject,
+                     key_version, said_ms, expires_ms, body, evidence)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+                     ?17, ?18, ?19, ?20)",
             )?
             .execute(rusqlite::params![
                 row.event.id,
                 row.event.revision,
                 row.status.name(),
-                outcome,
+                row.outcome.name(),
+                row.reason,
                 row.message.event,
+                row.event.data.rule.id,
+                row.counts,
+                row.event.data.happened_at.as_millisecond(),
                 row.insurer,
                 row.product,
                 row.purpose,
@@ -390,11 +477,53 @@ impl Outbox<'_> {
                 to_json(row.event)?,
                 row.message.evidence,
             ])?;
-        match row.sequence {
-            Some(_) => self.counts.triggers_released += 1,
-            None => self.counts.triggers_expired += 1,
+        match row.outcome {
+            Outcome::Released => self.counts.triggers_released += 1,
+            Outcome::Expired => self.counts.triggers_expired += 1,
+            Outcome::Waiting | Outcome::Suppressed => {}
         }
         Ok(())
+    }
+}
+
+/// The events that have waited long enough, the most important first: where a cap leaves room for
+/// one, that is the one.
+pub(crate) fn by_priority(
+    connection: &Connection,
+    rules: &RuleSet,
+    ready: Vec<(i64, u32)>,
+) -> Result<Vec<(i64, u32)>> {
+    let mut held = connection
+        .prepare_cached("SELECT rule FROM trigger_out WHERE event = ?1 AND outcome = 'waiting'")?;
+    let mut ranked = Vec::with_capacity(ready.len());
+    for (event, device) in ready {
+        let mut highest = 0;
+        for rule in held.query_map([event], |row| row.get::<_, String>(0))? {
+            highest = highest.max(rules.rule(&rule?).map_or(0, |rule| rule.priority));
+        }
+        ranked.push((std::cmp::Reverse(highest), event, device));
+    }
+    ranked.sort_unstable();
+    Ok(ranked.into_iter().map(|(_, event, device)| (event, device)).collect())
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Released,
+    Expired,
+    Waiting,
+    Suppressed,
+}
+
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Waiting => "waiting",
+            Self::Suppressed => "suppressed",
+        }
     }
 }
 
@@ -402,6 +531,10 @@ struct Entry<'a> {
     message: &'a Message,
     event: &'a CloudEvent,
     status: Status,
+    outcome: Outcome,
+    reason: Option<&'static str>,
+    /// For the customer's cap.
+    counts: bool,
     insurer: &'a str,
     product: &'a str,
     purpose: &'a str,

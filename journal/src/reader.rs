@@ -50,8 +50,10 @@ pub struct TriggerRow {
     /// the insurer is asked to delete.
     pub status: String,
     /// `released` for sending; `expired`: its moment had passed; `withheld`: the consent ended
-    /// before it was sent.
+    /// before it was sent; `waiting` for quiet hours to end, or `suppressed`.
     pub outcome: String,
+    /// Why it was not, or not yet, released: `cooldown`, `cap`, `quiet_hours` or `withdrawn`.
+    pub reason: Option<String>,
     pub expires_ms: i64,
     /// The message as it goes out.
     pub body: CloudEvent<Content>,
@@ -66,7 +68,7 @@ pub struct EventRow {
 }
 
 const TRIGGER: &str =
-    "SELECT position, insurer, product, status, outcome, expires_ms, body FROM trigger_out";
+    "SELECT position, insurer, product, status, outcome, expires_ms, body, reason FROM trigger_out";
 
 impl Reader {
     pub(crate) fn new(dir: &Path, live: Arc<Live>) -> Self {
@@ -304,5 +306,6 @@ fn trigger(row: &Row<'_>) -> rusqlite::Result<TriggerRow> {
         outcome: row.get(4)?,
         expires_ms: row.get(5)?,
         body: json(row, 6)?,
+        reason: row.get(7)?,
     })
 }

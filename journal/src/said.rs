@@ -1,6 +1,7 @@
 //! What was said before: the last message under an id or about an event, and sequence numbers.
 
 use enrich::privacy::Content;
+use enrich::relevance::Told;
 use enrich::trigger::{CloudEvent, TriggerData};
 use rusqlite::{Connection, OptionalExtension, Result};
 
@@ -12,6 +13,8 @@ pub(crate) struct Said {
     pub(crate) revision: u32,
     pub(crate) released: bool,
     pub(crate) withdrawn: bool,
+    /// Waiting or suppressed.
+    pub(crate) held: bool,
     /// `None`: the content was deleted.
     pub(crate) data: Option<TriggerData>,
 }
@@ -29,7 +32,8 @@ pub(crate) struct LastSaid {
 pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
     connection
         .prepare_cached(
-            "SELECT position, revision, outcome = 'released', status = 'withdrawn', body
+            "SELECT position, revision, outcome = 'released', status = 'withdrawn', body,
+                 outcome IN ('waiting', 'suppressed')
              FROM trigger_out
              WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
         )?
@@ -44,6 +48,7 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
                 revision: row.get(1)?,
                 released: row.get(2)?,
                 withdrawn: row.get(3)?,
+                held: row.get(5)?,
                 data,
             })
         })
@@ -77,4 +82,46 @@ pub(crate) fn next_sequence(connection: &Connection, insurer: &str, product: &st
              ON CONFLICT (insurer, product) DO UPDATE SET last = last + 1 RETURNING last",
         )?
         .query_row((insurer, product), |row| row.get(0))
+}
+
+/// What else a customer was told of what happened within `reach_ms` of `event_ms`.
+pub(crate) fn told_around(
+    connection: &Connection,
+    customer: u32,
+    (id, event): (&str, i64),
+    event_ms: i64,
+    reach_ms: i64,
+) -> Result<Vec<Told>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT rule, happened_ms, counts, event = ?5 FROM trigger_out
+         WHERE customer = ?1 AND happened_ms > ?2 AND happened_ms < ?3 AND id != ?4
+           AND outcome = 'released' AND status = 'fired'",
+    )?;
+    let (from_ms, to_ms) = (event_ms.saturating_sub(reach_ms), event_ms.saturating_add(reach_ms));
+    let rows = statement.query_map((customer, from_ms, to_ms, id, event), |row| {
+        Ok(Told {
+            rule: row.get(0)?,
+            event_ms: row.get(1)?,
+            counts: row.get(2)?,
+            same_event: row.get(3)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// What was waiting to be said of an event is not said, but for what is under `kept`.
+pub(crate) fn forget_held(connection: &Connection, event: i64, kept: &[String]) -> Result<()> {
+    let mut held = connection
+        .prepare_cached("SELECT id FROM trigger_out WHERE event = ?1 AND outcome = 'waiting'")?;
+    let mut forget = connection.prepare_cached(
+        "UPDATE trigger_out SET outcome = 'suppressed', reason = 'withdrawn'
+         WHERE id = ?1 AND outcome = 'waiting'",
+    )?;
+    for id in held.query_map([event], |row| row.get::<_, String>(0))? {
+        let id = id?;
+        if !kept.contains(&id) {
+            forget.execute([id])?;
+        }
+    }
+    Ok(())
 }

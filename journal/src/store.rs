@@ -46,10 +46,13 @@ const TABLES: &str = "
     CREATE INDEX event_by_device ON event (device, known_ms);
     CREATE INDEX event_by_cause ON event (device, cause);
     -- The outbox: all that is ever said, in the order it goes out. `outcome` is released, expired,
-    -- or withheld where a consent ended before it was sent; `purpose` is what it was consented for.
+    -- withheld where a consent ended before it was sent, waiting (for quiet hours to end) or
+    -- suppressed, with the reason; `purpose` is what it was consented for.
     CREATE TABLE trigger_out (
         position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, revision INTEGER NOT NULL,
-        status TEXT NOT NULL, outcome TEXT NOT NULL, event INTEGER NOT NULL,
+        status TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT, event INTEGER NOT NULL,
+        rule TEXT NOT NULL DEFAULT '', counts INTEGER NOT NULL DEFAULT 0,
+        happened_ms INTEGER NOT NULL DEFAULT 0,
         insurer TEXT NOT NULL, product TEXT NOT NULL, purpose TEXT NOT NULL, sequence INTEGER,
         customer INTEGER NOT NULL,
         subject TEXT NOT NULL, key_version INTEGER NOT NULL,
@@ -57,16 +60,17 @@ const TABLES: &str = "
         body TEXT NOT NULL, evidence TEXT NOT NULL,
         UNIQUE (id, revision));
     CREATE INDEX trigger_by_customer ON trigger_out (customer, said_ms);
+    CREATE INDEX trigger_by_happening ON trigger_out (customer, happened_ms);
     CREATE INDEX trigger_by_event ON trigger_out (event);
     CREATE UNIQUE INDEX trigger_by_sequence ON trigger_out (insurer, product, sequence)
         WHERE sequence IS NOT NULL;
     CREATE TABLE sequence (
         insurer TEXT NOT NULL, product TEXT NOT NULL, last INTEGER NOT NULL,
         PRIMARY KEY (insurer, product)) WITHOUT ROWID;
-    -- Events whose weather is not there yet, and until when they wait for it.
+    -- Events that wait until `due_ms`: for their weather, or, without a place, for quiet hours to end.
     CREATE TABLE waiting (
-        event INTEGER PRIMARY KEY, device INTEGER NOT NULL, lat_e7 INTEGER NOT NULL,
-        lon_e7 INTEGER NOT NULL, time_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL);
+        event INTEGER PRIMARY KEY, device INTEGER NOT NULL, lat_e7 INTEGER,
+        lon_e7 INTEGER, time_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL);
     -- What weather feeds gave, a series of hours a row, and what they remember of their asking.
     CREATE TABLE weather (
         number INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, known_ms INTEGER NOT NULL,

@@ -1,5 +1,5 @@
-//! Events whose weather is not there yet: they wait, are told when it comes, and in any case when
-//! they have waited long enough.
+//! Events that wait: for their weather, and are told when it comes or when they have waited long
+//! enough; or for a customer's quiet hours to end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,16 @@ use rusqlite::{Connection, OptionalExtension, Result};
 /// weather: each is looked at again with every answer of a feed.
 pub(crate) const MOST: usize = 1_000;
 
+/// Most events that wait for anything: a night's worth, a hundred bytes each. What comes on top is
+/// kept quiet.
+pub(crate) const MOST_QUIET: usize = 200_000;
+
 /// What an event waits for, and until when.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Wanted {
     pub(crate) device: u32,
-    pub(crate) fix: Fix,
+    /// Where it needs the weather; `None`: it waits for quiet hours to end.
+    pub(crate) fix: Option<Fix>,
     pub(crate) time_ms: i64,
     pub(crate) due_ms: i64,
 }
@@ -25,6 +30,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Waiting {
     by_event: BTreeMap<i64, Wanted>,
     by_due: BTreeSet<(i64, i64)>,
+    /// How many of these wait for weather.
+    weather: usize,
 }
 
 impl Waiting {
@@ -35,14 +42,20 @@ impl Waiting {
         };
         if let Some(before) = before {
             self.by_due.remove(&(before.due_ms, event));
+            self.weather -= usize::from(before.fix.is_some());
         }
         if let Some(wanted) = wanted {
             self.by_due.insert((wanted.due_ms, event));
+            self.weather += usize::from(wanted.fix.is_some());
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.by_event.len()
+    }
+
+    pub(crate) fn for_weather(&self) -> usize {
+        self.weather
     }
 
     pub(crate) fn next_ms(&self) -> Option<i64> {
@@ -57,7 +70,10 @@ impl Waiting {
     /// has come.
     pub(crate) fn ready(&self, now_ms: i64, world: &World, look: bool) -> Vec<(i64, u32)> {
         let is_ready = |wanted: &Wanted| {
-            let come = || world.weather.as_of(&wanted.fix, wanted.time_ms, now_ms).is_some();
+            let come = || {
+                let fix = wanted.fix.as_ref();
+                fix.is_some_and(|fix| world.weather.as_of(fix, wanted.time_ms, now_ms).is_some())
+            };
             wanted.due_ms <= now_ms || look && come()
         };
         if !look && self.next_ms().is_none_or(|due_ms| due_ms > now_ms) {
@@ -85,8 +101,8 @@ pub(crate) fn keep(connection: &Connection, event: i64, wanted: &Wanted) -> Resu
         .execute((
             event,
             wanted.device,
-            wanted.fix.lat_e7,
-            wanted.fix.lon_e7,
+            wanted.fix.map(|fix| fix.lat_e7),
+            wanted.fix.map(|fix| fix.lon_e7),
             wanted.time_ms,
             wanted.due_ms,
         ))?;
@@ -106,7 +122,11 @@ pub(crate) fn load(connection: &Connection) -> Result<Waiting> {
         connection.prepare("SELECT event, device, lat_e7, lon_e7, time_ms, due_ms FROM waiting")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let fix = Fix { lat_e7: row.get(2)?, lon_e7: row.get(3)?, accuracy_m: None };
+        let place: (Option<i32>, Option<i32>) = (row.get(2)?, row.get(3)?);
+        let fix = match place {
+            (Some(lat_e7), Some(lon_e7)) => Some(Fix { lat_e7, lon_e7, accuracy_m: None }),
+            _ => None,
+        };
         let wanted = Wanted { device: row.get(1)?, fix, time_ms: row.get(4)?, due_ms: row.get(5)? };
         waiting.set(row.get(0)?, Some(wanted));
     }

@@ -186,7 +186,10 @@ impl Writer {
         let mut wanted: Vec<_> = self
             .waiting
             .wanted()
-            .map(|wanted| (Cell::of(wanted.fix.lat(), wanted.fix.lon()), wanted.time_ms))
+            .filter_map(|wanted| {
+                let fix = wanted.fix?;
+                Some((Cell::of(fix.lat(), fix.lon()), wanted.time_ms))
+            })
             .collect();
         wanted.sort_unstable();
         self.live.want_weather(wanted);

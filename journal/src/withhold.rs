@@ -110,13 +110,19 @@ impl Withheld<'_> {
             })?
             .collect::<Result<_>>()?;
         let mut update = self.connection.prepare(
-            "UPDATE trigger_out SET status = 'erased', outcome = ?2, body = ?3, evidence = ''
+            "UPDATE trigger_out SET status = 'erased', outcome = ?2, body = ?3, evidence = '',
+                 rule = '', counts = 0, happened_ms = 0
              WHERE position = ?1",
         )?;
         let mut cleared = Cleared::default();
         for Row { position, outcome, event } in rows {
             let waits = outcome == "released" && position > self.sent;
-            let outcome = if waits { "withheld" } else { &outcome };
+            let outcome = match outcome.as_str() {
+                _ if waits => "withheld",
+                // There is nothing left to be said in the morning.
+                "waiting" => "suppressed",
+                outcome => outcome,
+            };
             let event = CloudEvent::in_place_of(event, timestamp(self.now_ms), reason);
             update.execute((position, outcome, to_json(&event)?))?;
             cleared.triggers += 1;

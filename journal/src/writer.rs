@@ -19,6 +19,7 @@ use crate::change::{Change, ChangeError, Changed};
 use crate::history::Histories;
 use crate::live::{Health, Live, write};
 use crate::log::{Followers, Following, Log};
+use crate::outbox::by_priority;
 use crate::purge::Purge;
 use crate::quarantine;
 use crate::recover::{
@@ -514,7 +515,8 @@ impl Writer {
         }
         quarantine::put_away(&transaction, &sorted.quarantined)?;
         quarantine::put_away_points(&transaction, &self.put_away, now_ms)?;
-        for (event, device) in self.waiting.ready(now_ms, &self.core.world, self.look_again) {
+        let ready = self.waiting.ready(now_ms, &self.core.world, self.look_again);
+        for (event, device) in by_priority(&transaction, &self.core.rules, ready)? {
             batch.tell_waiting(device, event)?;
         }
         batch.weather(&self.answers)?;

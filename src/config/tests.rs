@@ -39,7 +39,7 @@ fn the_sample_explains_every_optional_key_with_a_valid_value() {
     assert!(config.mqtt.port_auto());
     assert!(config.mqtt.max_clients.is_some());
     assert!(config.data.registry.is_some());
-    assert!(config.rules.dir.is_some());
+    assert!(config.rules.dir.is_some() && config.relevance.cap.is_some());
     assert!(config.clock.start.is_some());
     let collector = &config.collector[0];
     assert!(collector.username.is_some() && collector.password_file.is_some());

@@ -55,6 +55,10 @@ impl Config {
             );
         }
         self.validate_weather()?;
+        self.relevance.parsed()?;
+        if self.relevance.cap == Some(0) || self.relevance.cap_window.is_zero() {
+            return wrong("relevance.cap", "must be at least 1, in a window longer than nothing");
+        }
         self.validate_collecting()?;
         self.validate_journal()?;
         self.influx.as_ref().map_or(Ok(()), Influx::validate)

@@ -63,6 +63,9 @@ pub(crate) struct Shown<'a> {
     product: &'a str,
     status: &'a str,
     outcome: &'a str,
+    /// Why it was held back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     expires_at: Timestamp,
     /// As the insurer gets it.
     message: &'a CloudEvent<Content>,
@@ -176,6 +179,7 @@ impl<'a> Shown<'a> {
             product: &row.product,
             status: &row.status,
             outcome: &row.outcome,
+            reason: row.reason.as_deref(),
             expires_at: moment(row.expires_ms),
             message: &row.body,
         }

@@ -23,6 +23,7 @@ use self::moment::{Around, Moment};
 use self::text::Template;
 pub use self::text::Text;
 use crate::registry::{Customer, Policy, Product};
+use crate::relevance::Relevance;
 use crate::trigger::sha256_hex;
 use crate::weather::Joined;
 
@@ -133,6 +134,8 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     by_event: HashMap<String, Vec<usize>>,
     name: String,
+    /// How much of what the rules say anybody hears.
+    pub relevance: Relevance,
 }
 
 impl RuleSet {
@@ -200,14 +203,16 @@ impl RuleSet {
         Ok(Self::of(rules.collect::<Result<Vec<_>, RuleError>>()?.into_iter().flatten().collect()))
     }
 
-    fn of(rules: Vec<Rule>) -> Self {
+    fn of(mut rules: Vec<Rule>) -> Self {
+        // When somebody may hear one thing more, the first is heard.
+        rules.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.id.cmp(&b.id)));
         let mut by_event: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, rule) in rules.iter().enumerate() {
             by_event.entry(rule.on.clone()).or_default().push(at);
         }
         let sources: Vec<&str> = rules.iter().map(|rule| rule.source.as_str()).collect();
         let name = sha256_hex(sources.join("\0").as_bytes())[..16].to_owned();
-        Self { rules, by_event, name }
+        Self { rules, by_event, name, relevance: Relevance::default() }
     }
 
     /// What this set is called in the record of what was computed with it: it changes with any of
