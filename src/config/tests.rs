@@ -247,10 +247,7 @@ fn durations_are_read_as_people_write_them() {
 fn weather_feeds_take_what_their_kind_can_use() {
     let feed = |more: &str| format!("[sim]\n[[weather.feed]]\n{more}");
     check(&feed("kind = \"met-norway\""), "user_agent: is needed: MET Norway wants to know");
-    check(
-        &feed("kind = \"openweather\""),
-        "datanaut.toml:2:1: weather.feed[0].key_file: is needed",
-    );
+    check(&feed("kind = \"openweather\""), "weather.feed[0].key_file: is needed");
     check(&feed("kind = \"file\""), "path: is needed");
     check(
         &feed("kind = \"file\"\npath = \"a\"\nurl = \"b\""),
