@@ -332,6 +332,9 @@ impl<'a> Batch<'a> {
                 .prepare_cached("INSERT OR REPLACE INTO cursor (output, position) VALUES (?1, ?2)")?
                 .execute((output, position))?;
         }
+        for recorded in &writer.webhooks {
+            recorded.write(self.connection)?;
+        }
         let mut swept_ms = writer.swept_ms;
         if self.now_ms - swept_ms > SWEEP_MS {
             let before_ms = self.now_ms - writer.weather_keep_ms;

@@ -34,6 +34,7 @@ mod waiting;
 mod weather;
 #[cfg(test)]
 mod trial;
+mod webhook;
 mod withhold;
 mod writer;
 
@@ -52,4 +53,5 @@ pub use registry::SharedRegistry;
 pub use seal::LOG_READINGS;
 pub use store::OpenError;
 pub use weather::WeatherAnswer;
+pub use webhook::{Backlog, EndpointState, Letter, Progress};
 pub use writer::{Closed, Journal, Options, PutAway, Started};

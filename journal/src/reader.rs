@@ -83,7 +83,7 @@ impl Reader {
         Ok(weather::ledger(&open_reader(&self.dir)?, feed)?)
     }
 
-    fn open(&self) -> Result<Connection, ReadError> {
+    pub(crate) fn open(&self) -> Result<Connection, ReadError> {
         Ok(open_reader(&self.dir)?)
     }
 
@@ -131,7 +131,7 @@ impl Reader {
         Ok(last.unwrap_or(0))
     }
 
-    fn triggers(
+    pub(crate) fn triggers(
         &self,
         condition: &str,
         parameters: impl rusqlite::Params,

@@ -236,6 +236,8 @@ fn prepare(connection: &Connection, size: u64) -> Result<(), Refused> {
             return Err(Refused::Damaged(verdict.lines().next().unwrap_or_default().to_owned()));
         }
     }
+    // A journal of before there were webhooks has none of them, and is the same otherwise.
+    connection.execute_batch(crate::webhook::TABLES)?;
     Ok(())
 }
 

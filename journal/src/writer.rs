@@ -32,6 +32,7 @@ use crate::store::{OpenError, Store, meta, set_meta};
 use crate::timers::Timers;
 use crate::waiting::{self, Waiting};
 use crate::weather::{self, WeatherAnswer};
+use crate::webhook::Recorded;
 use crate::{Counts, Reader};
 
 /// Arrivals wait here: one a connection, since a connection waits for its acknowledgement. Enough
@@ -124,6 +125,7 @@ pub(crate) enum Command {
     PutAway(Vec<PutAway>),
     Rules(Box<RuleSet>),
     Weather(WeatherAnswer),
+    Webhook(Recorded),
     Change(Change, oneshot::Sender<Result<Changed, ChangeError>>),
 }
 
@@ -177,6 +179,10 @@ impl Journal {
     /// advanced after it, or with it.
     pub async fn put_away(&self, rows: Vec<PutAway>) -> Result<(), Closed> {
         self.commands.send(Command::PutAway(rows)).await.map_err(|_| Closed)
+    }
+
+    pub(crate) async fn command(&self, command: Command) -> Result<(), Closed> {
+        self.commands.send(command).await.map_err(|_| Closed)
     }
 
     /// Puts these rules in the place of those in force: the next batch goes by them.
@@ -248,6 +254,8 @@ pub(crate) struct Writer {
     pub(crate) cursors: BTreeMap<&'static str, i64>,
     /// What outputs put away; a command each, so at most [`COMMANDS`] of them while commits fail.
     pub(crate) put_away: Vec<PutAway>,
+    /// What became of webhooks' messages; somebody waits for each, so there are few.
+    pub(crate) webhooks: Vec<Recorded>,
     /// Since when a cursor, or what was put away, waits to be written.
     cursors_since: Option<Instant>,
     pub(crate) swept_ms: i64,
@@ -313,6 +321,7 @@ impl Writer {
             following,
             cursors: BTreeMap::new(),
             put_away: Vec::new(),
+            webhooks: Vec::new(),
             cursors_since: None,
             swept_ms: 0,
             purges,
@@ -352,6 +361,7 @@ impl Writer {
             }
             let due = self.timers.due(self.clock.now_ms());
             let work = !arrivals.is_empty() || !due.is_empty() || self.has_weather_work();
+            let work = work || !self.webhooks.is_empty();
             if (work || self.cursors_waited()) && !self.persist(&mut arrivals, &mut arriving, &due)
             {
                 return;
@@ -378,6 +388,10 @@ impl Writer {
                 return;
             }
             Command::Weather(answer) => self.answers.push(answer),
+            Command::Webhook(recorded) => {
+                self.webhooks.push(recorded);
+                return;
+            }
             Command::Change(change, answer) => {
                 // Who asked may have gone.
                 answer.send(self.change(change)).ok();
@@ -556,6 +570,7 @@ impl Writer {
         self.apply_weather(done.weather);
         self.cursors.clear();
         self.put_away.clear();
+        self.webhooks.drain(..).for_each(Recorded::done);
         self.cursors_since = None;
         self.swept_ms = done.swept_ms;
         self.counts = done.counts;
