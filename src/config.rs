@@ -7,6 +7,7 @@ mod influx;
 mod tests;
 mod validate;
 mod weather;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -23,6 +24,7 @@ pub(crate) use collect::{Collector, summary as collecting};
 pub(crate) use error::ConfigError;
 pub(crate) use influx::{Influx, summary as writing_to_influx};
 pub(crate) use weather::{Feed as WeatherFeed, Feeds, Weather};
+pub(crate) use webhook::Webhook;
 
 use crate::cli::ServeArgs;
 
@@ -35,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) collector: Vec<Collector>,
     /// Empty: [`Source::defaults`].
     pub(crate) source: Vec<Source>,
+    /// Where insurers want their triggers posted.
+    pub(crate) webhook: Vec<Webhook>,
     pub(crate) http: Http,
     pub(crate) data: Data,
     pub(crate) sim: Sim,

@@ -10,6 +10,7 @@ mod replay;
 mod rules;
 mod serve;
 mod weather;
+mod webhook;
 mod whereabouts;
 
 use std::io::IsTerminal;
@@ -60,6 +61,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Some(Command::Registry(command)) => {
             tokio::task::spawn_blocking(move || people::registry(&command)).await?
+        }
+        Some(Command::Webhook(command)) => {
+            tokio::task::spawn_blocking(move || webhook::run(&command)).await?
         }
         Some(Command::Rules(command)) => rules::run(&command),
         Some(Command::Where(args)) => whereabouts::run(&args),

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use dashboards::{App, Info};
+use dashboards::{App, Info, Webhook};
 use deliver::influx::Influx;
+use deliver::webhooks::Endpoint;
 use enrich::World;
 use enrich::places::Atlas;
 use enrich::registry::{Entry, RegistryFile};
@@ -44,19 +45,23 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         Some(addr) => addr,
         None => first_broker(config).await,
     };
+    let endpoints = endpoints(config, &journal.registry().read())?;
     let (stop, stopped) = watch::channel(false);
     let app = App {
         live: journal.live(),
         reader: journal.reader(),
         quarantine,
         journal: journal.clone(),
+        webhooks: endpoints.iter().map(shown).collect(),
         registry: journal.registry(),
         broker: front.state.clone(),
         influx: influx.as_ref().map(Influx::report),
         weather: asking.statuses.clone(),
         info: Info { version: env!("CARGO_PKG_VERSION"), mqtt, started_ms: clock.now_ms() },
-        clock,
+        clock: clock.clone(),
     };
+    let webhooks = deliver::webhooks::run(endpoints, journal.clone(), clock, stopped.clone());
+    let webhooks = tokio::spawn(webhooks);
     let mut page = tokio::spawn(dashboards::serve(listener, app, until(stopped.clone())));
     if let Some(dir) = &config.rules.dir {
         let relevance = config.relevance.parsed()?;
@@ -100,6 +105,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         );
     }
     front.stop().await;
+    webhooks.await.context("the webhooks panicked")?;
     let drained = journal.clone();
     tokio::task::spawn_blocking(move || drained.join()).await.context("the journal's end")?;
     if !page.is_finished() {
@@ -185,6 +191,22 @@ fn sides(config: &Config, registry: SharedRegistry) -> Result<Sides> {
         }
     };
     Ok(Sides { home, collectors })
+}
+
+fn endpoints(config: &Config, registry: &enrich::registry::Registry) -> Result<Vec<Endpoint>> {
+    let endpoints = config.endpoints()?;
+    for endpoint in &endpoints {
+        if registry.insurer(&endpoint.insurer).is_none() {
+            let Endpoint { name, insurer, .. } = endpoint;
+            tracing::warn!(%name, insurer, "a webhook's insurer is not in the registry: nothing goes there");
+        }
+    }
+    Ok(endpoints)
+}
+
+fn shown(endpoint: &Endpoint) -> Webhook {
+    let Endpoint { name, insurer, url, products, .. } = endpoint.clone();
+    Webhook { name, insurer, url, products }
 }
 
 /// The quarantine, with the sources of every broker that messages come through.

@@ -8,6 +8,7 @@ pub(crate) mod quarantine;
 pub(crate) mod registry;
 pub(crate) mod retry;
 pub(crate) mod triggers;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 

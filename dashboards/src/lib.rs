@@ -1,6 +1,6 @@
 //! What people and programs look at: the HTTP API, the live stream and the web page.
 //!
-//! It only reads, but for the quarantine, which somebody has to clear. Whatever asks goes [`serve`] → `door` (who may ask, and the headers every answer
+//! It only reads, but for the quarantine and dead letters, which somebody has to clear. Whatever asks goes [`serve`] → `door` (who may ask, and the headers every answer
 //! gets) → `who` (whose token it is) → one of: `health` (is it up, may it be used), `metrics` (for Prometheus), `api` (JSON
 //! under `/v1`), `stream` (the same, pushed), `page` (what a person sees). `pace` measures rates,
 //! `basemap` draws the map's ground, `wire` writes readings as devices do. docs/http.md has the
@@ -48,8 +48,10 @@ pub struct App {
     pub live: Arc<Live>,
     pub reader: Reader,
     pub quarantine: Quarantine,
-    /// Changes the registry.
+    /// Changes the registry, and what is recorded of endpoints.
     pub journal: Journal,
+    /// Insurers' endpoints.
+    pub webhooks: Arc<[Webhook]>,
     pub registry: SharedRegistry,
     /// Whether devices can publish now.
     pub broker: watch::Receiver<BrokerState>,
@@ -59,6 +61,16 @@ pub struct App {
     pub weather: FeedStatuses,
     pub clock: Clock,
     pub info: Info,
+}
+
+/// An endpoint that an insurer's triggers are posted to.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    pub name: Arc<str>,
+    pub insurer: String,
+    pub url: String,
+    /// None: all.
+    pub products: Vec<String>,
 }
 
 /// What does not change while the process runs.

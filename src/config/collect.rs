@@ -11,8 +11,8 @@ use super::validate::{Wrong, wrong};
 use super::{Config, from_text};
 use crate::cli::BrokerUrl;
 
-/// The sender of triggers connects under this name.
-const SENDER: &str = "datanaut-deliver";
+/// Datanaut's own clients connect under these names.
+const OWN: [&str; 2] = ["datanaut-deliver", "datanaut-requests"];
 
 /// One `[[collector]]` table: a broker to collect from.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -121,7 +121,7 @@ impl Config {
     fn validate_collector(&self, at: usize, collector: &Collector) -> Result<(), Wrong> {
         let key = |name: &str| format!("collector[{at}].{name}");
         let Collector { url, client_id, username, password_file, share, .. } = collector;
-        if client_id.is_empty() || [EMBEDDED, SENDER].contains(&client_id.as_str()) {
+        if client_id.is_empty() || client_id == EMBEDDED || OWN.contains(&client_id.as_str()) {
             return wrong(
                 key("client_id"),
                 format!("`{client_id}` cannot be used: give a name of its own"),

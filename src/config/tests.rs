@@ -46,6 +46,7 @@ fn the_sample_explains_every_optional_key_with_a_valid_value() {
     assert!(collector.share.is_some());
     let Feeds::Named(feeds) = &config.weather.feed else { panic!("{:?}", config.weather) };
     assert!(feeds[0].url.is_some() && feeds[1].key_file.is_some() && feeds[2].path.is_some());
+    assert_eq!(config.webhook[0].name(), "alpina-claims");
     assert!(!config.source[0].devices.is_empty() && !config.source[0].from.is_empty());
     assert!(config.influx.unwrap().token_file.is_some());
 }
@@ -178,6 +179,27 @@ fn what_cannot_be_collected_is_refused_where_it_is_written() {
     let elsewhere =
         format!("{}{}", source(&format!("{native}from = [\"embedded\"]\n")), collector(""));
     check(&elsewhere, "no source holds for datanaut");
+}
+
+#[test]
+fn what_cannot_be_posted_to_is_refused_where_it_is_written() {
+    let webhook = |url: &str, rest: &str| {
+        format!("[[webhook]]\ninsurer = \"a\"\nsecret_file = \"s\"\nurl = \"{url}\"\n{rest}")
+    };
+    let fine = webhook("https://insurer.example/hook", "products = [\"travel\"]\n");
+    assert_eq!(parse(&fine).unwrap().webhook[0].name(), "a");
+    check("[[webhook]]\ninsurer = \"a\"", "missing field `url`");
+    check(
+        &webhook("http://insurer.example", ""),
+        "4:1: webhook[0].url: `http://insurer.example` would show",
+    );
+    parse(&webhook("http://10.0.0.8:9000/hook", "allow_private = true")).unwrap();
+    check(&webhook("ftp://x", ""), "is neither https:// nor http://");
+    check(&webhook("https://user:word@x/", ""), "names no host, or a login");
+    check(&webhook("/hook", ""), "webhook[0].url");
+    check(&webhook("https://x", "products = [\"pets\"]"), "5:13: ");
+    check(&format!("{fine}{fine}"), "webhook[1].name: `a` is another webhook's");
+    check(&webhook("https://x", "name = \"a b\""), "5:1: webhook[0].name: `a b` is no name");
 }
 
 #[test]

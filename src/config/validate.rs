@@ -60,6 +60,7 @@ impl Config {
             return wrong("relevance.cap", "must be at least 1, in a window longer than nothing");
         }
         self.validate_collecting()?;
+        self.validate_webhooks()?;
         self.validate_journal()?;
         self.influx.as_ref().map_or(Ok(()), Influx::validate)
     }

@@ -1,6 +1,7 @@
 use dashboards::BrokerState;
 use deliver::influx::{InfluxReport, InfluxState};
 use ingest::Clock;
+use journal::{EndpointState, Letter, Progress};
 use serde_json::json;
 
 use crate::client::{ask, get, send, wait_for};
@@ -229,6 +230,49 @@ async fn an_insurers_token_opens_its_own_triggers_and_nothing_else() {
     let wrong = with("/v1/triggers?product=travel", "Authorization: Bearer guess").await;
     assert_eq!(wrong.header("www-authenticate"), Some("Bearer"));
     wrong.refusal(401);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_sent_again_and_an_endpoint_that_was_gone_resumed() {
+    let site = Site::start("127.0.0.1:0").await;
+    drive_into_germany(&site, "car-01").await;
+    let position = site.journal.reader().last_position().unwrap();
+    let dead =
+        Letter { position, attempts: 10, next_ms: None, error: "it answered 500".to_owned() };
+    let state = EndpointState {
+        url: "https://alpina.example/hook".to_owned(),
+        failures: 1,
+        gone_since_ms: Some(5),
+        ..EndpointState::default()
+    };
+    let progress =
+        Progress { cursor: Some(0), state: Some(state), letters: vec![dead], settled: Vec::new() };
+    site.journal.record_webhook("alpina".into(), progress).await.unwrap();
+
+    let shown = async || get(site.addr, "/v1/webhooks").await.json()[0].clone();
+    let gone = shown().await;
+    assert_eq!(
+        (&gone["state"], &gone["dead"], &gone["unsent"]),
+        (&json!("gone"), &json!(1), &json!(1))
+    );
+    let letters = get(site.addr, "/v1/webhooks/alpina/dead").await.json();
+    assert_eq!(letters[0]["position"], position);
+    assert_eq!(letters[0]["sequence"], "00000000000000000001");
+
+    let change = async |path: &str, body: &str| {
+        send(site.addr, "POST", path, &["Content-Type: application/json"], body).await
+    };
+    change("/v1/webhooks/alpina/resend", "{}").await.refusal(400);
+    change("/v1/webhooks/nobody/resend", "{\"all\":true}").await.refusal(404);
+    let foreign = send(site.addr, "POST", "/v1/webhooks/alpina/resume", &[], "").await;
+    foreign.refusal(403);
+    let resent = change("/v1/webhooks/alpina/resend", "{\"all\":true}").await.json();
+    assert_eq!(resent, json!({ "resent": 1, "more": false }));
+    change("/v1/webhooks/alpina/resume", "").await.json();
+    let taking = shown().await;
+    assert_eq!((&taking["state"], &taking["dead"]), (&json!("taking"), &json!(0)));
+    assert_eq!(taking["waiting"], 1);
     site.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dashboards::{App, BrokerState, Info, ServeError, serve};
+use dashboards::{App, BrokerState, Info, ServeError, Webhook, serve};
 use deliver::influx::InfluxReport;
 use enrich::World;
 use enrich::places::Atlas;
@@ -68,6 +68,7 @@ const REGISTRY: &str = r#"
 pub struct Site {
     pub addr: SocketAddr,
     pub live: Arc<Live>,
+    pub journal: Journal,
     pub broker: watch::Sender<BrokerState>,
     pub influx: watch::Sender<InfluxReport>,
     arrivals: mpsc::Sender<Arrival>,
@@ -110,6 +111,13 @@ impl Site {
             reader: journal.reader(),
             quarantine,
             journal: journal.clone(),
+            webhooks: [Webhook {
+                name: "alpina".into(),
+                insurer: "alpina".to_owned(),
+                url: "https://alpina.example/hook".to_owned(),
+                products: Vec::new(),
+            }]
+            .into(),
             registry: journal.registry(),
             broker: accepting,
             influx: Some(influxed),
@@ -128,7 +136,17 @@ impl Site {
             stopped.await.ok();
         }));
         let live = journal.live();
-        Self { addr, live, broker, influx, arrivals: started.arrivals, stop, server, _data: data }
+        Self {
+            addr,
+            live,
+            journal,
+            broker,
+            influx,
+            arrivals: started.arrivals,
+            stop,
+            server,
+            _data: data,
+        }
     }
 
     /// Publishes and returns when it is committed.

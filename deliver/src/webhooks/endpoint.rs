@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ingest::Clock;
 use journal::{Closed, EndpointState, Journal, Letter, Progress, ReadError, Reader, TriggerRow};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use ureq::Agent;
 
 use super::post::{Outcome, agent, post};
@@ -103,9 +103,7 @@ impl Sender {
         before: EndpointState,
     ) -> Result<(), Stop> {
         let position = row.position;
-        let (agent, endpoint) = (self.agent.clone(), Arc::clone(&self.endpoint));
-        let posting = tokio::task::spawn_blocking(move || post(&agent, &endpoint, &row));
-        let Ok(outcome) = posting.await else { return Err(Stop::Closed) };
+        let outcome = self.attempt(row).await?;
         let now_ms = self.clock.now_ms();
         let mut progress =
             Progress { cursor: letter.is_none().then_some(position), ..Progress::default() };
@@ -129,6 +127,20 @@ impl Sender {
         self.tell(&before, &after);
         progress.state = (after != before).then_some(after);
         self.record(progress).await
+    }
+
+    /// On a thread of its own, one at a time, that no stop has to wait for.
+    async fn attempt(&self, row: TriggerRow) -> Result<Outcome, Stop> {
+        let (agent, endpoint) = (self.agent.clone(), Arc::clone(&self.endpoint));
+        let (tell, told) = oneshot::channel();
+        let posting = move || {
+            // Nobody waits for it any more when Datanaut stops.
+            tell.send(post(&agent, &endpoint, &row)).ok();
+        };
+        if let Err(error) = std::thread::Builder::new().name("webhook".to_owned()).spawn(posting) {
+            return Ok(Outcome::Failed { error: format!("no thread for it: {error}"), rest: None });
+        }
+        told.await.map_err(|_| Stop::Closed)
     }
 
     fn tell(&self, before: &EndpointState, after: &EndpointState) {

@@ -4,6 +4,7 @@
 
 mod peer;
 mod support;
+mod webhooks;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

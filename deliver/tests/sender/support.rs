@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::peer::DEADLINE;
 
-const NOW_MS: i64 = 1_768_478_400_000;
+pub(crate) const NOW_MS: i64 = 1_768_478_400_000;
 
 const REGISTRY: &str = r#"
     [[insurer]]
