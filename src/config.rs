@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) data: Data,
     pub(crate) sim: Sim,
     pub(crate) clock: ClockStart,
+    pub(crate) places: Places,
     pub(crate) weather: Weather,
     pub(crate) rules: Rules,
     pub(crate) relevance: Relevance,
@@ -192,6 +193,14 @@ impl Default for ClockStart {
     fn default() -> Self {
         Self { start: None, speed: 1.0 }
     }
+}
+
+/// What is drawn on the map.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Places {
+    /// A GeoJSON file with areas of risk.
+    pub(crate) risk_areas: Option<PathBuf>,
 }
 
 /// The rules that decide who is told what.

@@ -10,7 +10,7 @@ use dashboards::{App, Info, Webhook};
 use deliver::influx::Influx;
 use deliver::webhooks::Endpoint;
 use enrich::World;
-use enrich::places::Atlas;
+use enrich::places::{Areas, Atlas, risk_areas};
 use enrich::registry::{Entry, RegistryFile};
 use ingest::broker::{Account, BrokerOptions, Credentials, TokenHash};
 use ingest::source::Sources;
@@ -133,7 +133,7 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
     let started = Journal::start(journal::Options {
         dir: config.data.dir.clone(),
         seed: seed(config)?,
-        world: World { atlas: Atlas::load(), weather },
+        world: World { atlas: atlas(config)?, weather },
         weather: named,
         weather_wait_ms: config.weather.wait.as_millis() as i64,
         weather_keep_ms: config.weather.keep.as_millis() as i64,
@@ -150,7 +150,17 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
 
 /// What the core looks things up in.
 pub(crate) fn world(config: &Config) -> Result<World> {
-    Ok(World { atlas: Atlas::load(), weather: weather::feed(config)?.0 })
+    Ok(World { atlas: atlas(config)?, weather: weather::feed(config)?.0 })
+}
+
+fn atlas(config: &Config) -> Result<Atlas> {
+    let mut atlas = Atlas::load();
+    if let Some(file) = &config.places.risk_areas {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+        atlas.set_areas(Areas::new(risk_areas(&text).context(name)?));
+    }
+    Ok(atlas)
 }
 
 fn influx(config: &Config, journal: &Journal, clock: &Clock) -> Result<Option<Influx>> {

@@ -57,6 +57,7 @@ fn text(here: &Here) -> String {
             }),
         ),
         ("time zone", details.time_zone.unwrap_or("none").to_owned()),
+        ("risk", risks(here)),
         ("weather", here.weather.as_ref().map_or("missing".to_owned(), weather)),
         ("road", road(here)),
         ("frost", here.flags.frost.map_or("not known", |frost| frost.name()).to_owned()),
@@ -99,6 +100,15 @@ fn border(border: &NearestBorder) -> String {
         true => format!("shared with {with}, or claimed by both"),
         false => format!("{} to {with}", metres(border.distance_m)),
     }
+}
+
+fn risks(here: &Here) -> String {
+    if here.risks.is_empty() {
+        return "no area of risk".to_owned();
+    }
+    let risks =
+        here.risks.iter().map(|risk| format!("{} (premium × {})", risk.name, risk.premium_factor));
+    risks.collect::<Vec<_>>().join(", ")
 }
 
 fn weather(joined: &Joined) -> String {

@@ -94,15 +94,23 @@ impl Happened for BorderCrossed {
         let named =
             |country: Country| json!({ "country": country.code(), "name": country.name("en") });
         let place = json!({ "from": named(self.from), "to": named(self.to) });
-        let between = [self.after_ms, self.before_ms].map(|time_ms| {
-            Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
-        });
-        BTreeMap::from([("place".to_owned(), place), ("between".to_owned(), json!(between))])
+        told(place, [self.after_ms, self.before_ms])
     }
 
     fn same_thing(&self, other: &Self) -> bool {
         (self.from, self.to) == (other.from, other.to)
     }
+}
+
+/// Where it happened in words, and between which moments.
+pub(crate) fn told(
+    place: serde_json::Value,
+    between_ms: [i64; 2],
+) -> BTreeMap<String, serde_json::Value> {
+    let between = between_ms.map(|time_ms| {
+        Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+    });
+    BTreeMap::from([("place".to_owned(), place), ("between".to_owned(), json!(between))])
 }
 
 /// What late data did to the events of a stretch of history.

@@ -1,5 +1,7 @@
 //! All there is to say of a place and time: the explanation that somebody who asks needs.
 
+use std::sync::Arc;
+
 use ingest::Fix;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -33,6 +35,8 @@ pub struct Here {
     pub border: Option<NearestBorder>,
     #[serde(flatten)]
     pub details: Details,
+    /// The areas of risk it lies in, those that cost most first.
+    pub risks: Vec<Risk>,
     /// `None`: missing.
     pub weather: Option<Joined>,
     pub road: Road,
@@ -40,6 +44,12 @@ pub struct Here {
     pub flags: Flags,
     /// What winter-tyre law asks of a car here on this day, on this road.
     pub tyres: Option<Duty>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Risk {
+    pub name: Arc<str>,
+    pub premium_factor: f64,
 }
 
 /// Whether the country is the one the fix lies in.
@@ -61,6 +71,7 @@ impl Here {
         let zone = details.time_zone.and_then(|name| TimeZone::get(name).ok());
         let time = Timestamp::from_millisecond(time_ms).unwrap_or_default();
         let local_time = time.to_zoned(zone.unwrap_or(TimeZone::UTC)).datetime();
+        let risks = world.atlas.areas().risks(fix, time_ms);
         let weather = world.weather.as_of(fix, time_ms, now_ms);
         let inputs = Inputs::as_of(&world.weather, fix, time_ms, now_ms);
         let road = inputs.map_or(Road::UNKNOWN, |inputs| Road::assess(&inputs));
@@ -80,6 +91,10 @@ impl Here {
             },
             at_sea: place.at_sea,
             border: world.atlas.border(fix, BORDER_WITHIN_M),
+            risks: risks
+                .into_iter()
+                .map(|(area, premium_factor)| Risk { name: area.name.clone(), premium_factor })
+                .collect(),
             weather: weather.clone(),
             road,
             flags: Flags::of(

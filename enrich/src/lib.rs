@@ -30,4 +30,4 @@ pub use device::DeviceState;
 pub use enriched::{EnrichedReading, World};
 pub use event::{BorderCrossed, Cause, Change, Event, Happened, compare};
 pub use fact::{Fact, Field, Type};
-pub use here::{Certainty, Here};
+pub use here::{Certainty, Here, Risk};

@@ -6,11 +6,14 @@
 mod entry;
 mod file;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::places::Area;
+
 pub use entry::{
-    Consent, Customer, Device, Entry, Erased, Insurer, Numbered, Ownership, Policy, Product, Span,
+    Consent, Customer, Device, Entry, Erased, Geofence, GeofenceKind, Insurer, Numbered, Ownership,
+    Policy, Product, Span,
 };
 pub use file::{RegistryError, RegistryFile, is_id};
 
@@ -55,6 +58,8 @@ pub struct Registry {
     device_numbers: HashMap<Arc<str>, u32>,
     policies: HashMap<u32, Vec<Policy>>,
     consents: HashMap<u32, Vec<Consent>>,
+    /// By the customer's number, `None` being everybody, and name.
+    geofences: BTreeMap<(Option<u32>, Arc<str>), Geofence>,
     erased: HashSet<Arc<str>>,
 }
 
@@ -102,6 +107,12 @@ impl Registry {
                     });
                 }
             }
+            Entry::Geofence(fence) => {
+                let number = fence.customer.as_ref().map(|id| self.customer_number(id));
+                if number != Some(None) {
+                    self.geofences.insert((number.flatten(), fence.name.clone()), fence);
+                }
+            }
             Entry::Erased(erased) => {
                 match erased.what {
                     Numbered::Customer => self.customers.push(None),
@@ -134,6 +145,7 @@ impl Registry {
         self.customers[number as usize] = None;
         self.policies.remove(&number);
         self.consents.remove(&number);
+        self.geofences.retain(|(owner, _), _| *owner != Some(number));
         for known in self.devices.iter_mut().flatten() {
             known.owners.retain(|(_, owner)| *owner != number);
         }
@@ -197,6 +209,17 @@ impl Registry {
     #[must_use]
     pub fn policies_of(&self, customer: u32) -> &[Policy] {
         self.policies.get(&customer).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The geofences a customer has of their own.
+    pub fn geofences_of(&self, customer: u32) -> impl Iterator<Item = &Geofence> {
+        let own = self.geofences.range((Some(customer), Arc::from(""))..);
+        own.take_while(move |((owner, _), _)| *owner == Some(customer)).map(|(_, fence)| fence)
+    }
+
+    /// All geofences, to be drawn in the atlas.
+    pub fn geofences(&self) -> impl Iterator<Item = Area> {
+        self.geofences.iter().map(|((customer, _), fence)| fence.area(*customer))
     }
 
     #[must_use]

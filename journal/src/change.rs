@@ -172,6 +172,8 @@ impl Writer {
                 fleet.get_mut(*number as usize).and_then(Option::take);
             }
         }
+        let redraw = plan.erased.is_some()
+            || entries.iter().any(|entry| matches!(entry, Entry::Geofence(_)));
         shared.change(|registry| {
             registry.version = changed.version;
             entries.into_iter().for_each(|entry| registry.apply(entry));
@@ -182,6 +184,9 @@ impl Writer {
                 registry.erase_customer(gone.number, gone.digest);
             }
         });
+        if redraw {
+            self.core.world.atlas.set_geofences(shared.read().geofences());
+        }
         self.counts = counts;
         if let Some(purge) = purge {
             self.purges.push_back(purge);
@@ -368,6 +373,9 @@ impl Gone {
         }
         for consent in registry.consents_of(self.number) {
             delete.execute([Entry::Consent(consent.clone()).key()])?;
+        }
+        for fence in registry.geofences_of(self.number) {
+            delete.execute([Entry::Geofence(fence.clone()).key()])?;
         }
         Ok(())
     }

@@ -117,6 +117,9 @@ fn is_of_erased(entry: &Entry, registry: &Registry, key: &Key) -> bool {
             }
             Entry::Policy(policy) => erased(Numbered::Customer, &policy.customer),
             Entry::Consent(consent) => erased(Numbered::Customer, &consent.customer),
+            Entry::Geofence(fence) => {
+                fence.customer.as_ref().is_some_and(|id| erased(Numbered::Customer, id))
+            }
         }
 }
 

@@ -270,10 +270,12 @@ impl Writer {
         let connection = &store.connection;
         let key = secret(connection)?;
         let registry = crate::registry::load(connection, options.seed, &key)?;
+        let mut world = options.world;
+        world.atlas.set_geofences(registry.geofences());
         let mut core = Core {
             key,
             registry: SharedRegistry::new(registry),
-            world: options.world,
+            world,
             weather: options.weather,
             rules: options.rules,
         };

@@ -34,7 +34,8 @@ pub(super) fn run(args: &BacktestArgs) -> Result<ExitCode> {
     let dir = args.data.as_ref().unwrap_or(&config.data.dir);
     let archive =
         Archive::open(dir).with_context(|| format!("no journal to read in {}", dir.display()))?;
-    let world = crate::serve::world(&config)?;
+    let mut world = crate::serve::world(&config)?;
+    world.atlas.set_geofences(archive.registry().geofences());
     let live = archive.rules().and_then(|rules| rules.rule(&rule.id));
     let live = live.map(|live| RuleSet::alone("in force", &live.source)).transpose()?;
     let (mut then, mut now) = (Outcome::default(), Outcome::default());

@@ -3,6 +3,7 @@
 //! A detector is a file with a `Memory` (small, bounded, comparable; a [`Detector`]) and the events
 //! it notices ([`Happened`]). To add one, write that file and name it in the list below.
 
+pub mod area;
 pub mod border;
 pub mod tyres;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use ingest::Fix;
 use serde::{Deserialize, Serialize};
 
+use self::area::{GeofenceEntered, GeofenceLeft, RiskAreaEntered, RiskAreaLeft};
 use self::tyres::{OdometerDoubted, TyresUnfit};
 use crate::event::{BorderCrossed, Happened};
 use crate::fact::{Fact, Field};
@@ -97,6 +99,9 @@ macro_rules! detectors {
 
 detectors! {
     border: BorderCrossed "border_crossed";
+    area:
+        GeofenceEntered "geofence_entered", GeofenceLeft "geofence_left",
+        RiskAreaEntered "risk_area_entered", RiskAreaLeft "risk_area_left";
     tyres: TyresUnfit "tyres_unfit", OdometerDoubted "odometer_doubted";
 }
 

@@ -1,5 +1,6 @@
 //! Which country a fix lies in, and whether that is certain; region, nearest town and time zone.
 
+mod areas;
 mod details;
 mod exact;
 mod regions;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::Country;
 use exact::Borders;
 
+pub use areas::{Area, Areas, BadShape, Meaning, RiskAreaError, Shape, risk_areas};
 pub use details::{Details, NearTown};
 pub use regions::Region;
 
@@ -39,17 +41,18 @@ pub struct Whereabouts {
     pub at_sea: bool,
 }
 
-/// The countries of the world.
+/// The countries of the world, and the areas that customers and insurers have drawn in it.
 #[derive(Debug)]
 pub struct Atlas {
     borders: Borders,
+    areas: Areas,
 }
 
 impl Atlas {
     /// Takes about 60 ms and 25 MB.
     #[must_use]
     pub fn load() -> Self {
-        Self { borders: Borders::load() }
+        Self { borders: Borders::load(), areas: Areas::default() }
     }
 
     /// The country of a point on land or close to it, without any word on certainty.
@@ -85,6 +88,20 @@ pub struct NearestBorder {
 }
 
 impl Atlas {
+    pub fn set_areas(&mut self, areas: Areas) {
+        self.areas = areas;
+    }
+
+    #[must_use]
+    pub fn areas(&self) -> &Areas {
+        &self.areas
+    }
+
+    /// Draws these geofences in the place of those there are.
+    pub fn set_geofences(&mut self, geofences: impl IntoIterator<Item = Area>) {
+        self.areas = std::mem::take(&mut self.areas).with_geofences(geofences);
+    }
+
     /// The nearest border, however vague the fix is, if there is one within `within_m`.
     #[must_use]
     pub fn border(&self, fix: &Fix, within_m: f64) -> Option<NearestBorder> {

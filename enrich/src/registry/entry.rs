@@ -6,6 +6,7 @@ use ingest::DeviceKind;
 use serde::{Deserialize, Serialize};
 
 use crate::Country;
+use crate::places::{Area, Meaning, Shape};
 
 /// What a policy is about, and what a consent is given for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -116,6 +117,38 @@ impl Consent {
     }
 }
 
+/// An area that a customer, or everybody, is greeted or offered something in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Geofence {
+    /// `None`: everybody's.
+    pub customer: Option<Arc<str>>,
+    pub name: Arc<str>,
+    pub kind: GeofenceKind,
+    pub shape: Shape,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GeofenceKind {
+    Home,
+    Work,
+    Venue,
+}
+
+impl Geofence {
+    /// As the atlas draws it; `customer` is the number of its customer.
+    pub(super) fn area(&self, customer: Option<u32>) -> Area {
+        let meaning = match self.kind {
+            GeofenceKind::Home => Meaning::Home,
+            GeofenceKind::Work => Meaning::Work,
+            GeofenceKind::Venue => Meaning::Venue,
+        };
+        let (name, shape) = (self.name.clone(), self.shape.clone());
+        Area { customer, name, meaning, shape, span: self.span }
+    }
+}
+
 /// What was erased: it keeps the number, so that nobody else gets it, and a keyed hash of the id, so
 /// that a file imported again does not bring it back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,6 +186,7 @@ pub enum Entry {
     Ownership(Ownership),
     Policy(Policy),
     Consent(Consent),
+    Geofence(Geofence),
     Erased(Erased),
 }
 
@@ -173,6 +207,9 @@ impl Entry {
                 consent.purpose.name(),
                 consent.span.from_ms
             ),
+            Self::Geofence(fence) => {
+                format!("geofence/{}/{}", fence.customer.as_deref().unwrap_or("*"), fence.name)
+            }
             Self::Erased(erased) => format!("erased/{}/{}", erased.what.name(), erased.digest),
         }
     }

@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    Consent, Customer, Device, Entry, Insurer, Ownership, Policy, Product, Registry, Span,
+    Consent, Customer, Device, Entry, Geofence, GeofenceKind, Insurer, Ownership, Policy, Product,
+    Registry, Span,
 };
 use crate::Country;
+use crate::places::{BadShape, Shape};
 use crate::trigger::sha256_hex;
 
 /// The file cannot be used; nothing of it was.
@@ -28,6 +30,12 @@ pub enum RegistryError {
         "the registry gives {place} no usable id: write 1 to 64 of the characters A-Z a-z 0-9 . _ : -"
     )]
     BadId { place: String },
+    #[error("geofence \"{name}\": {why}")]
+    BadShape { name: String, why: BadShape },
+    #[error("geofence \"{0}\" has no shape, or two: give it either a circle or a polygon")]
+    OneShape(String),
+    #[error("geofence \"{0}\" has no usable name: give it one of 1 to 64 characters")]
+    BadName(String),
 }
 
 /// The parsed and checked file.
@@ -40,6 +48,7 @@ pub struct RegistryFile {
     policy: Vec<PolicyRow>,
     consent: Vec<ConsentRow>,
     fleet: Vec<FleetRow>,
+    geofence: Vec<GeofenceRow>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +137,28 @@ struct FleetRow {
     time_zone: String,
 }
 
+/// An area drawn for a customer, or for everybody where none is named.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GeofenceRow {
+    customer: Option<Arc<str>>,
+    name: String,
+    kind: GeofenceKind,
+    circle: Option<CircleRow>,
+    /// Corners as latitude and longitude.
+    polygon: Option<Vec<[f64; 2]>>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CircleRow {
+    lat: f64,
+    lon: f64,
+    radius_m: f64,
+}
+
 fn english() -> String {
     "en".to_owned()
 }
@@ -150,12 +181,12 @@ impl RegistryFile {
     /// The same for a file that may refer to what is in `registry` already.
     pub fn parse_beside(text: &str, registry: &Registry) -> Result<Vec<Entry>, RegistryError> {
         let file: Self = toml::from_str(text)?;
-        let entries = file.into_entries();
+        let entries = file.into_entries()?;
         check(&entries, registry)?;
         Ok(entries)
     }
 
-    fn into_entries(self) -> Vec<Entry> {
+    fn into_entries(self) -> Result<Vec<Entry>, RegistryError> {
         let mut entries = Vec::new();
         entries.extend(self.insurer.into_iter().map(|row| {
             Entry::Insurer(Insurer {
@@ -198,7 +229,10 @@ impl RegistryFile {
         for row in self.fleet {
             entries.extend(row.into_entries());
         }
-        entries
+        for row in self.geofence {
+            entries.push(Entry::Geofence(row.into_geofence()?));
+        }
+        Ok(entries)
     }
 }
 
@@ -215,6 +249,28 @@ impl DeviceRow {
             })
         });
         std::iter::once(Entry::Device(device)).chain(owners)
+    }
+}
+
+impl GeofenceRow {
+    fn into_geofence(self) -> Result<Geofence, RegistryError> {
+        let Self { customer, name, kind, circle, polygon, from, to } = self;
+        if !(1..=64).contains(&name.chars().count()) {
+            return Err(RegistryError::BadName(name));
+        }
+        let shape = match (circle, polygon) {
+            (Some(circle), None) => Shape::circle(circle.lat, circle.lon, circle.radius_m),
+            (None, Some(corners)) => {
+                Shape::polygon(vec![corners.into_iter().map(|[lat, lon]| [lon, lat]).collect()])
+            }
+            (None, None) | (Some(_), Some(_)) => return Err(RegistryError::OneShape(name)),
+        };
+        let shape = shape.map_err(|why| RegistryError::BadShape { name: name.clone(), why })?;
+        let span = Span {
+            from_ms: from.map_or(i64::MIN, Timestamp::as_millisecond),
+            to_ms: to.map(Timestamp::as_millisecond),
+        };
+        Ok(Geofence { customer, name: name.into(), kind, shape, span })
     }
 }
 
@@ -283,7 +339,10 @@ fn check(entries: &[Entry], registry: &Registry) -> Result<(), RegistryError> {
             Entry::Customer(customer) => Some(&customer.id),
             Entry::Device(device) => Some(&device.id),
             Entry::Policy(policy) => Some(&policy.id),
-            Entry::Ownership(_) | Entry::Consent(_) | Entry::Erased(_) => None,
+            Entry::Ownership(_)
+            | Entry::Consent(_)
+            | Entry::Geofence(_)
+            | Entry::Erased(_) => None,
         };
         if id.is_some_and(|id| !is_id(id)) {
             return Err(RegistryError::BadId { place: key });
@@ -310,6 +369,11 @@ fn check(entries: &[Entry], registry: &Registry) -> Result<(), RegistryError> {
             Entry::Policy(policy) => {
                 insurer(&policy.insurer, entry)?;
                 customer(&policy.customer, entry)?;
+            }
+            Entry::Geofence(fence) => {
+                if let Some(id) = &fence.customer {
+                    customer(id, entry)?;
+                }
             }
             Entry::Consent(consent) => {
                 insurer(&consent.insurer, entry)?;
@@ -431,6 +495,34 @@ mod tests {
     fn check(text: &str, expect: &str) {
         let error = RegistryFile::parse(text).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
+    }
+
+    #[test]
+    fn a_geofence_is_a_customers_or_everybodys() {
+        let fences = r#"
+            [[geofence]]
+            customer = "anna"
+            name = "home"
+            kind = "home"
+            circle = { lat = 52.09, lon = 5.12, radius_m = 150 }
+            [[geofence]]
+            name = "museum"
+            kind = "venue"
+            polygon = [[52.36, 4.88], [52.36, 4.89], [52.37, 4.89]]
+            from = "2026-01-01T00:00:00Z"
+        "#;
+        let registry = registry(&format!("{FILE}{fences}"));
+        let owners: Vec<_> = registry.geofences().map(|area| area.customer).collect();
+        assert_eq!(owners, [None, Some(0)]);
+        assert_eq!(registry.geofences_of(0).count(), 1);
+        let refused = |from: &str, to: &str| {
+            let text = format!("{FILE}{}", fences.replacen(from, to, 1));
+            RegistryFile::parse(&text).unwrap_err().to_string()
+        };
+        assert!(refused("\"anna\"", "\"nobody\"").contains("customer \"nobody\""));
+        assert!(refused("radius_m = 150", "radius_m = 1").contains("\"home\": a radius of 1 m"));
+        assert!(refused("polygon", "# polygon").contains("\"museum\" has no shape"));
+        assert!(refused("name = \"museum\"", "name = \"\"").contains("no usable name"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ingest::{Measure, Reading, Shape, Value as Measured};
 
 use crate::fact::{Fact, Field, Type};
 use crate::law::Duty;
-use crate::places::Details;
+use crate::places::{Area, Details};
 use crate::registry::{Customer, Policy, Registry};
 use crate::road::Road;
 use crate::weather::{Joined, Values};
@@ -118,6 +118,13 @@ impl Schema {
     }
 }
 
+impl Occasion<'_> {
+    fn risks(&self) -> Option<Vec<(&Area, f64)>> {
+        let fix = self.event.happening.place()?;
+        Some(self.world.atlas.areas().risks(&fix, self.event.time_ms))
+    }
+}
+
 impl Around {
     pub(crate) fn weather(&self, occasion: &Occasion<'_>) -> Option<&Joined> {
         let look_up = || {
@@ -194,6 +201,13 @@ impl Moment<'_> {
                 let town = self.around.details(self.occasion)?.town.as_ref()?;
                 Some(Fact::Text(town.name.into()))
             }
+            "risk_area" => {
+                let (area, _) = self.occasion.risks()?.into_iter().next()?;
+                Some(Fact::Text(area.name.to_string().into()))
+            }
+            "premium_factor" => Some(Fact::Number(
+                self.occasion.risks()?.first().map_or(1.0, |(_, factor)| *factor),
+            )),
             "road" => Some(Fact::Text(self.around.road(self.occasion).condition.name().into())),
             "road_reason" => {
                 let reason = self.around.road(self.occasion).reason;
