@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use divan::{Bencher, black_box};
-use enrich::places::Atlas;
-use enrich::registry::{Registry, RegistryFile};
+use enrich::places::{Area, Areas, Atlas, Meaning, Shape};
+use enrich::registry::{Registry, RegistryFile, Span};
 use enrich::rules::{Occasion, RuleSet};
 use enrich::weather::{Cell, Feed, HOUR_MS, Hour, Reach, Rows, Series, Synthetic};
 use enrich::{
@@ -210,4 +210,62 @@ fn crossing() -> Event {
 
 fn occasion<'a>(event: &'a Event, registry: &'a Registry, world: &'a World) -> Occasion<'a> {
     Occasion { event, reading: None, customer: 0, registry, world, now_ms: NOW_MS }
+}
+
+/// Fixes within 40 km around a place.
+fn around(lat: f64, lon: f64) -> Vec<ingest::Fix> {
+    (0..1_000)
+        .map(|step| {
+            let (north, east) = (f64::from(step * 37 % 701), f64::from(step * 53 % 709));
+            let (lat, lon) = (lat + (north - 350.0) / 1_000.0, lon + (east - 350.0) / 700.0);
+            ingest::Fix::new(lat, lon, Some(8.0)).expect("on earth")
+        })
+        .collect()
+}
+
+/// Which country, and whether that is certain: in the middle of one, and where three meet.
+#[divan::bench(args = [("inland", 47.0, 2.5), ("around Vaals", 50.75, 6.0)])]
+fn locate(bencher: Bencher, (_, lat, lon): (&str, f64, f64)) {
+    let (atlas, fixes) = (Atlas::load(), around(lat, lon));
+    bencher.counter(fixes.len()).bench_local(|| {
+        fixes.iter().for_each(|fix| {
+            black_box(atlas.locate(fix));
+        });
+    });
+}
+
+/// Region, town and time zone.
+#[divan::bench]
+fn details(bencher: Bencher) {
+    let (atlas, fixes) = (Atlas::load(), around(50.75, 6.0));
+    black_box(atlas.details(&fixes[0]));
+    bencher.counter(fixes.len()).bench_local(|| {
+        fixes.iter().for_each(|fix| {
+            black_box(atlas.details(fix));
+        });
+    });
+}
+
+/// The areas a fix lies in, of 100,000: homes of 150 m in a region of 80 km, a hundred customers
+/// to a street.
+#[divan::bench]
+fn areas_of_100_000(bencher: Bencher) {
+    let home = |number: u32| {
+        let street = f64::from(number / 100);
+        let (lat, lon) = (51.4 + street % 32.0 / 45.0, 4.5 + (street / 32.0).floor() / 28.0);
+        Area {
+            customer: Some(number),
+            name: "home".into(),
+            meaning: Meaning::Home,
+            shape: Shape::circle(lat, lon, 150.0).expect("a circle"),
+            span: Span { from_ms: 0, to_ms: None },
+        }
+    };
+    let areas = Areas::new((0..100_000).map(home).collect());
+    let fixes = around(51.75, 5.0);
+    bencher.counter(fixes.len()).bench_local(|| {
+        fixes.iter().zip(0..).for_each(|(fix, customer)| {
+            black_box(areas.at(fix, customer * 100, NOW_MS).count());
+        });
+    });
 }

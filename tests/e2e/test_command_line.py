@@ -1,5 +1,7 @@
 """What the command line says."""
 
+import json
+
 import pytest
 
 from datanaut import ROOT, datanaut
@@ -47,6 +49,38 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_help(command):
     code, out, _ = datanaut(*command, "--help")
     assert code == 0 and "Usage: datanaut" in out
+
+
+def test_a_place_is_explained():
+    moment = ["--at", "2026-01-15T12:00:00Z"]
+    code, out, _ = datanaut("where", "51.4409", "4.9327", "--accuracy", "3", *moment)
+    assert code == 0
+    for part in ("Belgium (BE), certain", "to the Netherlands (NL)", "Europe/Brussels", "thetyrelab"):
+        assert part in out, out
+    code, out, _ = datanaut("where", "45.9237", "6.8694", "--json", *moment)
+    here = json.loads(out)
+    assert (here["country"], here["certainty"], here["border"]["with"]) == ("FR", "certain", "IT")
+    assert here["region"] == {"code": "FR-74", "name": "Haute-Savoie"}
+    assert here["weather"]["row"]["source"] == "synthetic" and here["road"]["reason"]
+    assert here["tyres"]["demand"] == "depends_on_signs" and here["tyres"]["not_verified"]
+    code, _, err = datanaut("where", "95", "5")
+    assert code == 1 and "is no place" in err
+
+
+def test_a_place_knows_the_areas_of_risk_of_the_configuration(tmp_path):
+    areas = {"type": "FeatureCollection", "features": [{
+        "type": "Feature", "properties": {"name": "old town", "premium_factor": 1.5},
+        "geometry": {"type": "Polygon", "coordinates": [[[5, 52], [5.2, 52], [5.2, 52.2], [5, 52.2], [5, 52]]]},
+    }]}
+    config = tmp_path / "config.toml"
+    config.write_text(f'[places]\nrisk_areas = "{tmp_path}/areas.geojson"\n')
+    (tmp_path / "areas.geojson").write_text(json.dumps(areas))
+    code, out, _ = datanaut("where", "52.1", "5.1", "--config", config)
+    assert code == 0 and "old town (premium × 1.5)" in out
+    areas["features"][0]["properties"]["premium_factor"] = -1
+    (tmp_path / "areas.geojson").write_text(json.dumps(areas))
+    code, _, err = datanaut("where", "52.1", "5.1", "--config", config)
+    assert code == 1 and "old town" in err and "premium_factor" in err
 
 
 def test_version():

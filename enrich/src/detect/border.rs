@@ -210,6 +210,8 @@ fn between(a: At, b: At, share: f64) -> (f64, f64) {
 }
 
 #[cfg(test)]
+mod hard_cases;
+#[cfg(test)]
 mod tests {
     use super::super::Detector;
     use std::sync::LazyLock;
@@ -222,11 +224,11 @@ mod tests {
     use crate::weather::Feed;
     use crate::{BorderCrossed, EnrichedReading, Happening, World};
 
-    static WORLD: LazyLock<World> =
+    pub(super) static WORLD: LazyLock<World> =
         LazyLock::new(|| World { atlas: Atlas::load(), weather: Feed::None });
 
     /// Seconds, latitude, longitude, accuracy in metres.
-    type Seen = (i64, f64, f64, f32);
+    pub(super) type Seen = (i64, f64, f64, f32);
 
     fn crossings(track: &[Seen]) -> Vec<BorderCrossed> {
         let (mut memory, mut events) = (Memory::default(), Vec::new());
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(track: &[Seen], expect: &[(&str, &str)]) -> Vec<BorderCrossed> {
+    pub(super) fn check(track: &[Seen], expect: &[(&str, &str)]) -> Vec<BorderCrossed> {
         let found = crossings(track);
         let ways: Vec<_> = found.iter().map(|c| (c.from.code(), c.to.code())).collect();
         assert_eq!(ways, expect);
@@ -258,7 +260,7 @@ mod tests {
     const VENLO: (f64, f64) = (51.370, 6.170);
     const STRAELEN: (f64, f64) = (51.440, 6.265);
 
-    fn at(second: i64, (lat, lon): (f64, f64)) -> Seen {
+    pub(super) fn at(second: i64, (lat, lon): (f64, f64)) -> Seen {
         (second, lat, lon, 8.0)
     }
 
