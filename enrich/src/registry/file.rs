@@ -339,10 +339,7 @@ fn check(entries: &[Entry], registry: &Registry) -> Result<(), RegistryError> {
             Entry::Customer(customer) => Some(&customer.id),
             Entry::Device(device) => Some(&device.id),
             Entry::Policy(policy) => Some(&policy.id),
-            Entry::Ownership(_)
-            | Entry::Consent(_)
-            | Entry::Geofence(_)
-            | Entry::Erased(_) => None,
+            Entry::Ownership(_) | Entry::Consent(_) | Entry::Geofence(_) | Entry::Erased(_) => None,
         };
         if id.is_some_and(|id| !is_id(id)) {
             return Err(RegistryError::BadId { place: key });
