@@ -65,7 +65,7 @@ fn a_receiver_that_is_thrown_about_crosses_nothing() {
     let wild = [(51.9, 6.9), (50.6, 6.9), (51.0, 5.0), (48.0, 7.0)];
     let track: Vec<Seen> = (0..400)
         .map(|second| match second % 5 {
-            0 => at(second, wild[(second / 5 % 4) as usize]),
+            4 => at(second, wild[(second / 5 % 4) as usize]),
             _ => at(second, home),
         })
         .collect();
