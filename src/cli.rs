@@ -56,6 +56,8 @@ pub(crate) enum Command {
     /// Asks the running server, as do the following.
     #[command(subcommand)]
     Customer(CustomerCommand),
+    /// Make a token for somebody who may use the page and the API of a server that others can reach
+    Token,
     /// List, give or withdraw what customers consented to
     #[command(subcommand)]
     Consent(ConsentCommand),
@@ -157,6 +159,15 @@ pub(crate) enum CustomerCommand {
         /// Where to write it; by default ID.zip
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Make a link to the customer's own page, where they see what is known and decide about it
+    Link {
+        id: String,
+        /// How long it is good
+        #[arg(long, default_value_t = 7)]
+        days: u16,
         #[command(flatten)]
         server: Server,
     },
@@ -317,7 +328,8 @@ pub(crate) struct ResumeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct Server {
-    /// The running server: the address of its page
+    /// The running server: the address of its page; where it wants to know who asks, the token is
+    /// taken from DATANAUT_TOKEN
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) server: String,
     /// Print the server's answers as they are, in JSON, one a line

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
+use ureq::http::HeaderValue;
+use ureq::middleware::MiddlewareNext;
 
 use crate::cli::Server;
 
@@ -16,7 +18,15 @@ const MOST: u64 = 128 << 20;
 pub(crate) type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
 pub(crate) fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder();
+    let token = std::env::var("DATANAUT_TOKEN").unwrap_or_default();
+    let token = HeaderValue::try_from(format!("Bearer {token}")).ok().filter(|_| !token.is_empty());
+    let known = move |mut request: ureq::http::Request<ureq::SendBody>, next: MiddlewareNext| {
+        if let Some(token) = &token {
+            request.headers_mut().insert("authorization", token.clone());
+        }
+        next.handle(request)
+    };
+    let config = ureq::Agent::config_builder().middleware(known);
     // A refusal has a body that says what to do.
     config.http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
 }

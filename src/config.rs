@@ -141,11 +141,24 @@ impl<'de> Deserialize<'de> for Port {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
+    /// Needed where others than this machine can reach it.
+    pub(crate) operator: Vec<Operator>,
+}
+
+/// Who may look, or change things as well.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Operator {
+    pub(crate) name: String,
+    /// As `datanaut token` prints it.
+    pub(crate) token_sha256: String,
+    pub(crate) role: dashboards::Role,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        Self { listen, operator: Vec::new() }
     }
 }
 

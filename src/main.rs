@@ -53,6 +53,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Customer(command)) => {
             tokio::task::spawn_blocking(move || people::customer(&command)).await?
         }
+        Some(Command::Token) => people::token(),
         Some(Command::Consent(command)) => {
             tokio::task::spawn_blocking(move || people::consent(&command)).await?
         }

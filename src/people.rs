@@ -27,6 +27,11 @@ pub(crate) fn customer(command: &CustomerCommand) -> Result<ExitCode> {
             let named = format!("{id}.zip");
             export(server, id, out.as_deref().unwrap_or(Path::new(&named)))?;
         }
+        CustomerCommand::Link { id, days, server } => {
+            let link = server.post(&format!("/customers/{id}/link"), &json!({ "days": days }))?;
+            let (address, path) = (server.server.trim_end_matches('/'), &link["path"]);
+            println!("{address}{}", path.as_str().unwrap_or_default());
+        }
         CustomerCommand::Erase { id, confirm, server } => {
             if confirm != id {
                 bail!("what is erased does not come back: repeat the id with --confirm {id}");
@@ -159,6 +164,16 @@ fn print_logins(logins: &[Value]) {
         let text = |key: &str| login[key].as_str().unwrap_or_default();
         println!("{},{}", text("device"), text("token"));
     }
+}
+
+/// A token, and what of it goes into the configuration.
+pub(crate) fn token() -> Result<ExitCode> {
+    let mut secret = [0_u8; 32];
+    getrandom::fill(&mut secret).context("the system gives no random numbers")?;
+    let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("token         {token}");
+    println!("token_sha256  {}", enrich::trigger::sha256_hex(token.as_bytes()));
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn registry(command: &RegistryCommand) -> Result<ExitCode> {

@@ -53,6 +53,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         quarantine,
         journal: journal.clone(),
         webhooks: endpoints.iter().map(shown).collect(),
+        operators: operators(config),
         registry: journal.registry(),
         broker: front.state.clone(),
         influx: influx.as_ref().map(Influx::report),
@@ -240,6 +241,16 @@ async fn first_broker(config: &Config) -> SocketAddr {
         Ok(mut addresses) => addresses.next().unwrap_or(unknown),
         Err(_) => unknown,
     }
+}
+
+fn operators(config: &Config) -> Vec<dashboards::Operator> {
+    let operators = config.http.operator.iter().cloned();
+    let operators = operators.map(|operator| dashboards::Operator {
+        name: operator.name,
+        token_sha256: operator.token_sha256.to_ascii_lowercase(),
+        role: operator.role,
+    });
+    operators.collect()
 }
 
 /// Who the registry knows, as it is at that moment.

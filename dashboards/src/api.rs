@@ -3,7 +3,7 @@
 pub(crate) mod devices;
 pub(crate) mod export;
 pub(crate) mod fleet;
-mod params;
+pub(crate) mod params;
 pub(crate) mod quarantine;
 pub(crate) mod registry;
 pub(crate) mod retry;

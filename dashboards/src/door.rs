@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::problem::Problem;
-use crate::{Site, api, health, metrics, page, status, stream, who};
+use crate::{Site, api, health, me, metrics, page, status, stream, who};
 
 /// Everything comes from here: no third party learns that somebody looked, and text from a device
 /// cannot become a program.
@@ -26,6 +26,9 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
+
+/// A registry file of some ten thousand customers.
+const LARGEST_BODY: usize = 8 << 20;
 
 pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
     let router = Router::new()
@@ -50,6 +53,10 @@ pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
         .route("/v1/customers/{id}/erase", changes(post(api::registry::erase)))
         .route("/v1/customers/{id}/consents/give", changes(post(api::registry::give)))
         .route("/v1/customers/{id}/consents/withdraw", changes(post(api::registry::withdraw)))
+        .route("/v1/customers/{id}/link", changes(post(api::registry::link)))
+        .route("/me", get(me::page))
+        .route("/me/export", get(me::export))
+        .route("/me/consent", post(me::decide))
         .route("/v1/deletions/{number}", get(api::registry::receipt))
         .route("/v1/devices", changes(post(api::registry::add_devices)))
         .route("/v1/devices/{id}/rotate", changes(post(api::registry::rotate)))
@@ -65,6 +72,7 @@ pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
         .method_not_allowed_fallback(not_so)
         .layer(middleware::from_fn_with_state(Arc::clone(&site), who::admit))
         .with_state(site)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::map_response(dress));
     if addr.ip().is_loopback() {
         router.layer(middleware::from_fn(from_this_machine))
@@ -109,7 +117,7 @@ fn is_from_here(headers: &HeaderMap) -> bool {
 
 async fn dress(mut response: Response) -> Response {
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     // Totals and positions are out of date at once, and nobody else's business.
     response

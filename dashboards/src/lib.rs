@@ -10,6 +10,8 @@ mod api;
 mod basemap;
 mod door;
 mod health;
+mod login;
+mod me;
 mod metrics;
 mod page;
 mod pace;
@@ -33,9 +35,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 
 pub use health::BrokerState;
+pub use login::{Operator, Role};
 
 use api::triggers::Waiting;
 use basemap::Basemap;
+use login::Login;
 use reads::Reads;
 use stream::Feed;
 
@@ -59,6 +63,8 @@ pub struct App {
     pub influx: Option<watch::Receiver<InfluxReport>>,
     /// How the weather feeds fare.
     pub weather: FeedStatuses,
+    /// Who may look and change things; none where the address is only this machine's.
+    pub operators: Vec<Operator>,
     pub clock: Clock,
     pub info: Info,
 }
@@ -100,6 +106,7 @@ pub(crate) struct Site {
     pub(crate) clinic: Mutex<()>,
     /// Those who wait for triggers.
     pub(crate) waiting: Waiting,
+    pub(crate) login: Login,
 }
 
 /// Answers requests until `shutdown`; then ends the live streams, lets answers under way finish
@@ -117,6 +124,7 @@ pub async fn serve(
         basemap: Basemap::default(),
         clinic: Mutex::default(),
         waiting: Waiting::new(ended.clone()),
+        login: Login::new(app.operators.clone()),
         app,
     });
     let news = tokio::spawn(stream::run(Arc::clone(&site)));
@@ -129,6 +137,7 @@ pub async fn serve(
         }
     };
     let router = door::router(Arc::clone(&site), addr);
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, router).with_graceful_shutdown(stop);
     let drained = async {
         // An error means that the server is gone already.

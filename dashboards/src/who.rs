@@ -1,8 +1,10 @@
 //! Who asks: an insurer by its token, or whoever may use this address at all.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{self, HeaderMap};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -11,12 +13,13 @@ use enrich::registry::Registry;
 use enrich::trigger::sha256_hex;
 
 use crate::Site;
+use crate::login;
 use crate::problem::Problem;
 
 /// Who a request comes from; every request under [`admit`] carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// The address is all there is to prove it.
+    /// By a token, or where there is none by the address, which is this machine's.
     Operator,
     /// Sees what is its own, at the addresses made for insurers.
     Insurer(Arc<str>),
@@ -29,15 +32,13 @@ const FOR_INSURERS: [&str; 2] = ["/v1/triggers", "/v1/subjects"];
 /// an insurer's business.
 pub(crate) async fn admit(
     State(site): State<Arc<Site>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let who = match bearer(request.headers()) {
-        None => Who::Operator,
-        Some(token) => match insurer_with(&site.app.registry.read(), token) {
-            Some(id) => Who::Insurer(id),
-            None => return unknown().into_response(),
-        },
+    let who = match identify(&site, peer.ip(), &request) {
+        Ok(who) => who,
+        Err(refusal) => return refusal,
     };
     if matches!(who, Who::Insurer(_)) && !FOR_INSURERS.contains(&request.uri().path()) {
         let refused = Problem::new(
@@ -49,6 +50,33 @@ pub(crate) async fn admit(
     }
     request.extensions_mut().insert(who);
     next.run(request).await
+}
+
+fn identify(site: &Site, from: IpAddr, request: &Request) -> Result<Who, Response> {
+    let (login, headers) = (&site.login, request.headers());
+    let path = request.uri().path();
+    let now = Instant::now();
+    let password = login.is_needed().then(|| login::password(headers)).flatten();
+    let Some(token) = bearer(headers).or(password.as_deref().map(str::as_bytes)) else {
+        return match login.is_needed() && !login::is_open(path) {
+            true => Err(login::who()),
+            false => Ok(Who::Operator),
+        };
+    };
+    if login.must_wait(from, now) {
+        return Err(login::too_many());
+    }
+    if let Some(id) = insurer_with(&site.app.registry.read(), token) {
+        return Ok(Who::Insurer(id));
+    }
+    match login.role(token) {
+        Some(role) if role >= login::needed(request.method(), path) => Ok(Who::Operator),
+        Some(_) => Err(login::only_looks()),
+        None => {
+            login.was_wrong(from, now);
+            Err(unknown())
+        }
+    }
 }
 
 /// A proxy in front may have its own kind of login in the same header.

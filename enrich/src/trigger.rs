@@ -226,6 +226,12 @@ impl Key {
         self.digest(&[kind, insurer, product, customer, &sequence.to_string()])
     }
 
+    /// The signature of a link to a customer's page that ends then.
+    #[must_use]
+    pub fn link(&self, customer: &str, until_ms: i64) -> String {
+        self.digest(&["link", customer, &until_ms.to_string()])
+    }
+
     /// What is kept of an id that was erased, to know it again.
     #[must_use]
     pub fn of_erased(&self, kind: &str, id: &str) -> String {

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::batch::{Batch, Done};
 use crate::change::{Change, ChangeError, Changed};
 use crate::history::Histories;
+use crate::link::Links;
 use crate::live::{Health, Live, write};
 use crate::log::{Followers, Following, Log};
 use crate::outbox::by_priority;
@@ -97,6 +98,7 @@ pub struct Journal {
     live: Arc<Live>,
     reader: Reader,
     registry: SharedRegistry,
+    links: Links,
     commands: mpsc::Sender<Command>,
     thread: Arc<std::sync::Mutex<Option<JoinHandle<()>>>>,
 }
@@ -145,13 +147,14 @@ impl Journal {
         let (commands, commanded) = mpsc::channel(COMMANDS);
         let live = writer.live.clone();
         let registry = writer.core.registry.clone();
+        let links = Links::new(writer.core.key.clone());
         let reader = Reader::new(&file, live.clone());
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(arriving, commanded))
             .map_err(|error| OpenError::Directory { dir: file, error })?;
         let thread = Arc::new(std::sync::Mutex::new(Some(thread)));
-        let journal = Self { live, reader, registry, commands, thread };
+        let journal = Self { live, reader, registry, links, commands, thread };
         Ok(Started { journal, arrivals })
     }
 
@@ -168,6 +171,12 @@ impl Journal {
     #[must_use]
     pub fn registry(&self) -> SharedRegistry {
         self.registry.clone()
+    }
+
+    /// Makes and checks links to customers' pages.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        &self.links
     }
 
     /// Records that an output has dealt with everything up to `position`.

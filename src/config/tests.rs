@@ -75,7 +75,10 @@ fn an_unknown_key_is_named_with_its_place_and_the_closest_known_one() {
         "datanaut.toml:3:3: unknown key `anonimous`, did you mean `anonymous`?",
     );
     check("[mqqt]\n", "datanaut.toml:1:2: unknown key `mqqt`, did you mean `mqtt`?");
-    check("[http]\nzzz = 1\n", "datanaut.toml:2:1: unknown key `zzz`, known here: listen");
+    check(
+        "[http]\nzzz = 1\n",
+        "datanaut.toml:2:1: unknown key `zzz`, known here: listen, operator",
+    );
     let error = parse("[sim]\nsede = 1").unwrap_err();
     assert!(
         matches!(error, ConfigError::UnknownKey { line: 2, column: 1, ref key, .. } if key == "sede")
@@ -225,8 +228,15 @@ fn an_open_address_is_fine_when_clients_must_log_in() {
     let config = parse("[mqtt]\nlisten = \"[::]:1883\"\nanonymous = false").unwrap();
     assert_eq!(config.mqtt.addr().to_string(), "[::]:1883");
     assert!(config.warnings().is_empty());
-    let open_page = parse("[http]\nlisten = \"0.0.0.0:80\"").unwrap();
-    assert_eq!(open_page.warnings().len(), 1);
+    let open_page = "[http]\nlisten = \"0.0.0.0:80\"\n";
+    check(open_page, "http.listen: 0.0.0.0:80 is reachable from other machines");
+    let operator = |hash: &str| {
+        format!(
+            "{open_page}[[http.operator]]\nname = \"ann\"\ntoken_sha256 = \"{hash}\"\nrole = \"read\""
+        )
+    };
+    check(&operator("secret"), "http.operator: token_sha256 of ann");
+    assert_eq!(parse(&operator(&"0".repeat(64))).unwrap().warnings().len(), 1);
 }
 
 #[test]

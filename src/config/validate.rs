@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Config, Influx, Port};
+use super::{Config, Http, Influx, Port};
 
 /// A key whose value cannot be used, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,7 @@ impl Config {
                 format!("{mqtt} is the broker's address too: give another port"),
             );
         }
+        self.validate_operators()?;
         if self.data.dir.as_os_str().is_empty() {
             return wrong("data.dir", "is empty: name a folder for the journal");
         }
@@ -63,6 +64,29 @@ impl Config {
         self.validate_webhooks()?;
         self.validate_journal()?;
         self.influx.as_ref().map_or(Ok(()), Influx::validate)
+    }
+
+    fn validate_operators(&self) -> Result<(), Wrong> {
+        let Http { listen, operator } = &self.http;
+        if operator.is_empty() && !listen.ip().to_canonical().is_loopback() {
+            let what = format!(
+                "{listen} is reachable from other machines, and anyone could see and change \
+                 everything: add an [[http.operator]] with a token (datanaut token), or listen on \
+                 127.0.0.1"
+            );
+            return wrong("http.listen", what);
+        }
+        let is_hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+        match operator.iter().find(|operator| !is_hash(&operator.token_sha256)) {
+            None => Ok(()),
+            Some(odd) => wrong(
+                "http.operator",
+                format!(
+                    "token_sha256 of {} is not the 64 digits that `datanaut token` prints",
+                    odd.name
+                ),
+            ),
+        }
     }
 
     fn validate_journal(&self) -> Result<(), Wrong> {
@@ -100,7 +124,7 @@ impl Config {
         let http = self.http.listen;
         if !http.ip().to_canonical().is_loopback() {
             warnings.push(format!(
-                "http.listen: {http} is reachable from other machines: put a proxy with a login in front of it"
+                "http.listen: {http} is reachable from other machines, and tokens go there without TLS: put a proxy with TLS in front of it"
             ));
         }
         if self.sim.enabled && self.data.registry.is_some() {

@@ -1,8 +1,13 @@
 """Consent that can be withdrawn, access, erasure, and a registry that changes while it serves."""
 
+import base64
 import io
 import json
+import os
 import struct
+import urllib.error
+import urllib.parse
+import urllib.request
 import zipfile
 
 import pytest
@@ -167,9 +172,6 @@ def test_an_erased_customer_is_in_no_file(tmp_path, killed):
 
 
 def post(server, path, body, **headers):
-    import urllib.error
-    import urllib.request
-
     request = urllib.request.Request(
         f"http://127.0.0.1:{server.http}{path}", json.dumps(body).encode(),
         {"Content-Type": "application/json", **headers}, method="POST",
@@ -256,3 +258,70 @@ def test_devices_come_change_tokens_and_owners_while_it_serves(tmp_path):
         server.start()
         known = json.loads(done(server, "customer", "show", "anna"))
         assert "home-1" in [device["device"] for device in known["devices"]], "it survives a kill"
+
+
+def fetch(server, path, token=None, form=None):
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    body = urllib.parse.urlencode(form).encode() if form else None
+    request = urllib.request.Request(f"http://127.0.0.1:{server.http}{path}", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_a_customer_sees_what_is_known_and_decides(server):
+    with Client(server) as car:
+        drive(car, "car-01")
+    told(server, 1)
+    link = done(server, "customer", "link", "car-01-owner").strip()
+    path = link[link.index("/me"):]
+    token = path.split("=", 1)[1]
+    status, page = fetch(server, path)
+    assert status == 200 and "Owner of car-01" in page and "Alpina Insurance" in page
+    assert "Germany" in page, "why somebody was told"
+    assert "http://" not in page.replace(f"http://127.0.0.1:{server.http}", ""), "nobody else is asked for anything"
+    for bad in (path[:-1], path.replace("car-01", "car-02"), "/me?token="):
+        assert fetch(server, bad)[0] in (400, 403)
+    decision = {"token": token, "insurer": "alpina", "purpose": "travel", "decision": "withdraw"}
+    assert fetch(server, "/me/consent", form={**decision, "token": "x.1.y"})[0] == 403
+    status, page = fetch(server, "/me/consent", form=decision)
+    assert status == 200 and "not allowed since" in page and "Allow</button>" in page
+    assert "withdrawn" in done(server, "consent", "list", "car-01-owner")
+    status, page = fetch(server, "/me/consent", form={**decision, "decision": "give"})
+    assert status == 200 and "Withdraw</button>" in page
+
+
+def test_whoever_can_reach_it_from_elsewhere_shows_a_token(tmp_path):
+    def token():
+        code, out, _ = datanaut("token")
+        assert code == 0
+        return [line.split()[1] for line in out.splitlines()]
+
+    (reader, read_hash), (boss, boss_hash) = token(), token()
+    config = tmp_path / "operators.toml"
+    config.write_text(
+        f'[[http.operator]]\nname = "ann"\ntoken_sha256 = "{read_hash}"\nrole = "read"\n'
+        f'[[http.operator]]\nname = "bob"\ntoken_sha256 = "{boss_hash}"\nrole = "operate"\n'
+    )
+    code, _, err = datanaut("--http", "0.0.0.0:0", "--no-sim", "--data", tmp_path / "open", cwd=tmp_path)
+    assert code == 1 and "reachable from other machines" in err
+    with Datanaut(tmp_path, "--config", config) as server:
+        assert fetch(server, "/v1/status")[0] == 401 and fetch(server, "/")[0] == 401
+        assert fetch(server, "/v1/status", reader)[0] == fetch(server, "/", boss)[0] == 200
+        assert fetch(server, "/v1/customers/anna/export", reader)[0] == 403
+        login = base64.b64encode(f"ann:{reader}".encode()).decode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{server.http}/v1/fleet", headers={"Authorization": f"Basic {login}"}
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert answer.status == 200, "as a browser asks"
+        for own, good in ((reader, False), (boss, True)):
+            env = {**os.environ, "DATANAUT_TOKEN": own}
+            code, _, err = ask(server, "device", "add", "home-9", "--kind", "thermostat", env=env)
+            assert (code == 0) == good, err
+        for _ in range(10):
+            assert fetch(server, "/v1/status", "guess")[0] == 401
+        assert fetch(server, "/v1/status", "guess")[0] == 429
+        assert fetch(server, "/healthz")[0] == 200

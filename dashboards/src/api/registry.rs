@@ -21,6 +21,8 @@ use crate::Site;
 use crate::problem::Problem;
 use crate::wire::moment;
 
+const DAY_MS: i64 = 86_400_000;
+
 type Id = Result<Path<String>, PathRejection>;
 
 /// A customer, and all that is known of who they are.
@@ -160,6 +162,33 @@ pub(crate) async fn erase(
         ));
     }
     change(&site, Change::Erase { customer: id.into() }).await.map(Json)
+}
+
+/// How long a link is good.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Good {
+    days: u16,
+}
+
+#[derive(Serialize)]
+struct Link {
+    path: String,
+    until: Timestamp,
+}
+
+/// A link to the customer's own page.
+pub(crate) async fn link(
+    State(site): State<Arc<Site>>,
+    id: Id,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (_, known) = known(&site, &path(id)?)?;
+    let Good { days } = parse(&body)?;
+    let until_ms = site.app.clock.now_ms() + i64::from(days) * DAY_MS;
+    let token = site.app.journal.links().token(&known.customer.id, until_ms);
+    let link = Link { path: format!("/me?token={token}"), until: moment(until_ms) };
+    Ok(Json(link).into_response())
 }
 
 pub(crate) async fn receipt(

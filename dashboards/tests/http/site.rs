@@ -118,6 +118,7 @@ impl Site {
                 products: Vec::new(),
             }]
             .into(),
+            operators: Vec::new(),
             registry: journal.registry(),
             broker: accepting,
             influx: Some(influxed),
