@@ -133,7 +133,7 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
     let (weather, named) = weather::feed(config)?;
     let started = Journal::start(journal::Options {
         dir: config.data.dir.clone(),
-        seed: seed(config)?,
+        seed: seed_apart(config)?,
         world: World { atlas: atlas(config)?, weather },
         weather: named,
         weather_wait_ms: config.weather.wait.as_millis() as i64,
@@ -167,6 +167,14 @@ fn atlas(config: &Config) -> Result<Atlas> {
 fn influx(config: &Config, journal: &Journal, clock: &Clock) -> Result<Option<Influx>> {
     let Some(table) = &config.influx else { return Ok(None) };
     Ok(Some(Influx::new(&table.options()?, journal.clone(), clock.clone())?))
+}
+
+/// Reads the registry's file on a thread that ends then. A large one is some hundred bytes an entry
+/// while it is checked and written; the allocator gives a thread a heap of its own, and that heap
+/// back to the system once it is empty.
+fn seed_apart(config: &Config) -> Result<Vec<Entry>> {
+    std::thread::scope(|scope| scope.spawn(|| seed(config)).join())
+        .map_err(|_| anyhow::anyhow!("reading the registry's file panicked; report this"))?
 }
 
 fn seed(config: &Config) -> Result<Vec<Entry>> {

@@ -89,18 +89,20 @@ impl Registry {
                     match known.owners.iter_mut().find(|(span, _)| span.from_ms == own.span.from_ms)
                     {
                         Some(owner) => *owner = (own.span, customer),
-                        None => known.owners.push((own.span, customer)),
+                        None => push_one(&mut known.owners, (own.span, customer)),
                     }
                 }
             }
-            Entry::Policy(policy) => {
-                if let Some(number) = self.customer_numbers.get(&policy.customer) {
+            Entry::Policy(mut policy) => {
+                share(&mut policy.insurer, &self.insurers);
+                if let Some(number) = share(&mut policy.customer, &self.customer_numbers) {
                     let policies = self.policies.entry(*number).or_default();
                     put(policies, policy, |a, b| a.id == b.id);
                 }
             }
-            Entry::Consent(consent) => {
-                if let Some(number) = self.customer_numbers.get(&consent.customer) {
+            Entry::Consent(mut consent) => {
+                share(&mut consent.insurer, &self.insurers);
+                if let Some(number) = share(&mut consent.customer, &self.customer_numbers) {
                     let consents = self.consents.entry(*number).or_default();
                     put(consents, consent, |a, b| {
                         a.is_of(&b.insurer, b.purpose) && a.span.from_ms == b.span.from_ms
@@ -286,10 +288,23 @@ fn holds_for(now: &Consent, then: &Consent, now_ms: i64) -> bool {
     now.span.holds(now_ms) && now.is_of(&then.insurer, then.purpose)
 }
 
+/// What `known` has under an id, which is in memory only once then.
+fn share<'a, T>(id: &mut Arc<str>, known: &'a HashMap<Arc<str>, T>) -> Option<&'a T> {
+    let (same, value) = known.get_key_value(id)?;
+    *id = same.clone();
+    Some(value)
+}
+
+/// A fleet is large, and most have one of each: room for one more, not for four.
+fn push_one<T>(list: &mut Vec<T>, item: T) {
+    list.reserve_exact(1);
+    list.push(item);
+}
+
 /// Replaces the same one, or adds it.
 fn put<T>(all: &mut Vec<T>, new: T, same: impl Fn(&T, &T) -> bool) {
     match all.iter_mut().find(|old| same(old, &new)) {
         Some(old) => *old = new,
-        None => all.push(new),
+        None => push_one(all, new),
     }
 }

@@ -29,7 +29,7 @@ use crate::recover::{
 use crate::registry::SharedRegistry;
 use crate::seal::Pass;
 use crate::sort::sort;
-use crate::store::{OpenError, Store, meta, set_meta};
+use crate::store::{OpenError, Store, meta, set_meta, widen_cache};
 use crate::timers::Timers;
 use crate::waiting::{self, Waiting};
 use crate::weather::{self, WeatherAnswer};
@@ -308,6 +308,7 @@ impl Writer {
         let waiting = waiting::load(connection)?;
         let windows = load_windows(connection)?;
         show_fleet(connection, &live, &core.registry.read())?;
+        widen_cache(connection)?;
         let purges = Purge::unfinished(connection)?.into();
         let writer = Self {
             store,
