@@ -1,0 +1,141 @@
+"""Triggers posted to an insurer's endpoint, verified with the library of Standard Webhooks."""
+
+import base64
+import json
+import secrets
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from datanaut import Datanaut, datanaut, wait_for
+from journeys import drive
+from peers import Client
+from test_cloudevents import check_event
+
+
+def new_secret():
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+class Endpoint:
+    """An insurer's endpoint, which answers as it is told to."""
+
+    def __init__(self):
+        self.received = []
+        self.status = 204
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                endpoint.received.append((dict(self.headers.items()), body))
+                self.send_response(endpoint.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/datanaut"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def verified(self, secret):
+        return [Webhook(secret).verify(body, headers) for headers, body in list(self.received)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def endpoint():
+    with Endpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def called(tmp_path, endpoint):
+    """A server that calls the endpoint, and the file with its secret."""
+    secret = tmp_path / "secret"
+    secret.write_text(new_secret())
+    config = tmp_path / "datanaut.toml"
+    config.write_text(
+        f'[[webhook]]\ninsurer = "alpina"\nurl = "{endpoint.url}"\nsecret_file = "{secret}"\n'
+        "allow_private = true\n"
+    )
+    with Datanaut(tmp_path, "--config", config) as server:
+        wait_for("the webhook to begin", lambda: state(server)["state"] == "taking")
+        yield server, secret
+
+
+def state(server):
+    (webhook,) = server.get("/v1/webhooks")
+    return webhook
+
+
+def webhook(server, *arguments):
+    code, out, err = datanaut("webhook", *arguments, "--server", f"http://127.0.0.1:{server.http}")
+    assert code == 0, err
+    return out
+
+
+def test_others_libraries_verify_what_is_posted(called, endpoint):
+    server, file = called
+    first = file.read_text()
+    with Client(server) as car:
+        drive(car, "car-01", count=2)
+        wait_for("two messages", lambda: len(endpoint.received) == 2)
+        assert endpoint.verified(first) == server.triggers()
+        for headers, body in endpoint.received:
+            assert headers["Content-Type"].startswith("application/cloudevents+json")
+            event = check_event(body.decode())
+            assert headers["webhook-id"] == f"{event['id']}-{event['revision']}"
+        with pytest.raises(WebhookVerificationError):
+            endpoint.verified(new_secret())
+        # The secret changes while it runs: for a while both hold.
+        second = new_secret()
+        file.write_text(f"{second}\n{first}\n")
+        endpoint.received.clear()
+        drive(car, "car-02")
+        wait_for("the third", lambda: endpoint.received)
+        assert endpoint.verified(first) == endpoint.verified(second) == server.triggers()[2:]
+
+
+def test_an_endpoint_that_is_gone_is_resumed_by_command(called, endpoint):
+    server, file = called
+    endpoint.status = 410
+    with Client(server) as car:
+        drive(car, "car-01", count=3)
+    wait_for("the endpoint to be gone", lambda: state(server)["state"] == "gone")
+    assert len(endpoint.received) == 1
+    assert "gone" in webhook(server, "list") and "nothing was given up" in webhook(server, "dead", "alpina")
+    server.kill()
+    server.start()
+    assert state(server)["state"] == "gone" and len(endpoint.received) == 1
+    endpoint.status = 200
+    endpoint.received.clear()
+    webhook(server, "resume", "alpina")
+    wait_for("what it missed", lambda: len(endpoint.received) == 3)
+    assert sorted(event["sequence"] for event in endpoint.verified(file.read_text())) == [
+        event["sequence"] for event in server.triggers()
+    ]
+    wait_for("the record of it", lambda: state(server)["unsent"] == state(server)["waiting"] == 0)
+
+
+def test_an_endpoint_that_fails_costs_nobody_else_anything(called, endpoint):
+    server, _ = called
+    endpoint.status = 500
+    with Client(server) as insurer, Client(server) as car:
+        insurer.subscribe("triggers/#")
+        drive(car, "car-01", count=8)
+        wait_for("the triggers", lambda: len(insurer.received) == 8)
+    failing = wait_for("a rest", lambda: state(server)["state"] == "resting" and state(server))
+    assert failing["failures"] == 5 and failing["error"] == "it answered 500"
+    assert failing["unsent"] + failing["waiting"] == 8 and failing["dead"] == 0
+    assert server.stop() == 0
