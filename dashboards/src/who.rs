@@ -38,7 +38,7 @@ pub(crate) async fn admit(
 ) -> Response {
     let who = match identify(&site, peer.ip(), &request) {
         Ok(who) => who,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     if matches!(who, Who::Insurer(_)) && !FOR_INSURERS.contains(&request.uri().path()) {
         let refused = Problem::new(
@@ -52,29 +52,29 @@ pub(crate) async fn admit(
     next.run(request).await
 }
 
-fn identify(site: &Site, from: IpAddr, request: &Request) -> Result<Who, Response> {
+fn identify(site: &Site, from: IpAddr, request: &Request) -> Result<Who, Box<Response>> {
     let (login, headers) = (&site.login, request.headers());
     let path = request.uri().path();
     let now = Instant::now();
     let password = login.is_needed().then(|| login::password(headers)).flatten();
     let Some(token) = bearer(headers).or(password.as_deref().map(str::as_bytes)) else {
         return match login.is_needed() && !login::is_open(path) {
-            true => Err(login::who()),
+            true => Err(login::who().into()),
             false => Ok(Who::Operator),
         };
     };
     if login.must_wait(from, now) {
-        return Err(login::too_many());
+        return Err(login::too_many().into());
     }
     if let Some(id) = insurer_with(&site.app.registry.read(), token) {
         return Ok(Who::Insurer(id));
     }
     match login.role(token) {
         Some(role) if role >= login::needed(request.method(), path) => Ok(Who::Operator),
-        Some(_) => Err(login::only_looks()),
+        Some(_) => Err(login::only_looks().into()),
         None => {
             login.was_wrong(from, now);
-            Err(unknown())
+            Err(unknown().into())
         }
     }
 }
