@@ -11,7 +11,7 @@ use enrich::trigger::Key;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::live::write;
+use crate::live::{read, write};
 use crate::outbox::to_json;
 use crate::purge::{Purge, Why};
 use crate::registry::{import, put, set_version};
@@ -120,7 +120,11 @@ impl Writer {
         let shared = self.core.registry.clone();
         let registry = shared.read();
         let key = &self.core.key;
-        let plan = plan(change, &registry, key, now_ms)?;
+        let newest_ms = |device: u32| {
+            let fleet = read(&self.live.fleet);
+            fleet.get(device as usize)?.as_ref().map(|device| device.last.time_ms)
+        };
+        let plan = plan(change, &registry, key, now_ms, newest_ms)?;
         let transaction = self.store.connection.unchecked_transaction()?;
         let mut counts = self.counts.clone();
         let mut entries = import(&transaction, &registry, key, plan.imported)?;
@@ -198,7 +202,13 @@ impl Writer {
     }
 }
 
-fn plan(change: Change, registry: &Registry, key: &Key, now_ms: i64) -> Result<Plan, ChangeError> {
+fn plan(
+    change: Change,
+    registry: &Registry,
+    key: &Key,
+    now_ms: i64,
+    newest_ms: impl Fn(u32) -> Option<i64>,
+) -> Result<Plan, ChangeError> {
     let mut plan = Plan::default();
     match change {
         Change::Import(entries) => plan.imported = entries,
@@ -245,7 +255,11 @@ fn plan(change: Change, registry: &Registry, key: &Key, now_ms: i64) -> Result<P
         }
         Change::Transfer { device, to } => {
             let number = known_customer(registry, &to)?;
-            transfer(&mut plan, known_device(registry, &device)?, (to, number), registry, now_ms)?;
+            let known = known_device(registry, &device)?;
+            // What a clock that is ahead has stamped is still the old owner's.
+            let from_ms =
+                newest_ms(known.number).map_or(now_ms, |newest_ms| now_ms.max(newest_ms + 1));
+            transfer(&mut plan, known, (to, number), registry, from_ms)?;
         }
         Change::Erase { customer } => {
             plan.erased = Some(Gone::of(&customer, registry, key)?);
@@ -306,21 +320,21 @@ fn transfer(
     known: &Known,
     (to, number): (Arc<str>, u32),
     registry: &Registry,
-    now_ms: i64,
+    begins_ms: i64,
 ) -> Result<(), ChangeError> {
-    if known.owner_at(now_ms) == Some(number) {
+    if known.owner_at(begins_ms) == Some(number) {
         return Err(ChangeError::AlreadyTheirs);
     }
     let device = &known.device.id;
-    let mut from_ms = now_ms;
+    let mut from_ms = begins_ms;
     for (span, owner) in known.owners() {
         // Another of the same moment would take the place of the first.
         from_ms = from_ms.max(span.from_ms + 1);
-        if span.to_ms.is_some_and(|to_ms| to_ms <= now_ms) {
+        if span.to_ms.is_some_and(|to_ms| to_ms <= begins_ms) {
             continue;
         }
         let Some(customer) = registry.customer(*owner) else { continue };
-        let span = Span { from_ms: span.from_ms, to_ms: Some(now_ms.max(span.from_ms + 1)) };
+        let span = Span { from_ms: span.from_ms, to_ms: Some(begins_ms.max(span.from_ms + 1)) };
         let (device, customer) = (device.clone(), customer.id.clone());
         plan.put.push(Entry::Ownership(Ownership { device, customer, span }));
     }
