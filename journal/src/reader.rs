@@ -238,7 +238,8 @@ impl Reader {
         let columns = TRIGGER.replace(" FROM", ", evidence FROM");
         let mut statement =
             connection.prepare(&format!("{columns} WHERE customer = ?1 ORDER BY position"))?;
-        let rows = statement.query_map([customer], |row| Ok((trigger(row)?, row.get(7)?)))?;
+        let rows =
+            statement.query_map([customer], |row| Ok((trigger(row)?, row.get("evidence")?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
