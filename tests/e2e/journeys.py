@@ -45,8 +45,9 @@ def drive(client, device, count=1, end_ms=None):
 
 
 def ways(messages):
-    """From where to where, for each trigger."""
-    places = (message["data"]["place"] for message in messages)
+    """From where to where, for each trigger about a crossing."""
+    crossings = (message for message in messages if message["data"]["event"] == "border_crossed")
+    places = (message["data"]["place"] for message in crossings)
     return [(place["from"]["country"], place["to"]["country"]) for place in places]
 
 
