@@ -168,9 +168,7 @@ fn print_logins(logins: &[Value]) {
 
 /// A token, and what of it goes into the configuration.
 pub(crate) fn token() -> Result<ExitCode> {
-    let mut secret = [0_u8; 32];
-    getrandom::fill(&mut secret).context("the system gives no random numbers")?;
-    let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = dashboards::new_token().context("the system gives no random numbers")?;
     println!("token         {token}");
     println!("token_sha256  {}", enrich::trigger::sha256_hex(token.as_bytes()));
     Ok(ExitCode::SUCCESS)

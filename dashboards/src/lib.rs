@@ -35,7 +35,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 
 pub use health::BrokerState;
-pub use login::{Operator, Role};
+pub use login::{Operator, Role, new_token};
 
 use api::triggers::Waiting;
 use basemap::Basemap;

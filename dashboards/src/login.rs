@@ -11,7 +11,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use enrich::trigger::sha256_hex;
+use enrich::trigger::{same_secret, sha256_hex};
 use serde::Deserialize;
 
 use crate::problem::Problem;
@@ -62,7 +62,7 @@ impl Login {
     pub(crate) fn role(&self, token: &[u8]) -> Option<Role> {
         let presented = sha256_hex(token);
         self.operators.iter().fold(None, |found, operator| {
-            match same(&presented, &operator.token_sha256) {
+            match same_secret(&presented, &operator.token_sha256) {
                 true => Some(operator.role),
                 false => found,
             }
@@ -87,6 +87,16 @@ impl Login {
         }
         *times += 1;
     }
+}
+
+/// A new token, as long as a hash of 256 bits: guessing is no way in.
+///
+/// # Errors
+/// When the system gives no random numbers.
+pub fn new_token() -> Result<String, getrandom::Error> {
+    let mut secret = [0_u8; 32];
+    getrandom::fill(&mut secret)?;
+    Ok(secret.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Addresses that need no login: the first two tell nothing of anybody, links to the others are
@@ -140,11 +150,6 @@ pub(crate) fn password(headers: &HeaderMap) -> Option<String> {
     }
     let login = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
     login.split_once(':').map(|(_, password)| password.to_owned())
-}
-
-fn same(a: &str, b: &str) -> bool {
-    let difference = a.bytes().zip(b.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b));
-    a.len() == b.len() && difference == 0
 }
 
 #[cfg(test)]

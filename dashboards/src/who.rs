@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use enrich::registry::Registry;
-use enrich::trigger::sha256_hex;
+use enrich::trigger::{same_secret, sha256_hex};
 
 use crate::Site;
 use crate::login;
@@ -95,10 +95,9 @@ fn insurer_with(registry: &Registry, token: &[u8]) -> Option<Arc<str>> {
     })
 }
 
+/// The registry may have a hash in capitals.
 fn same(known: &str, presented: &str) -> bool {
-    let pairs = known.bytes().zip(presented.bytes());
-    let differ = pairs.fold(0, |differ, (a, b)| differ | (a.to_ascii_lowercase() ^ b));
-    known.len() == presented.len() && differ == 0
+    same_secret(&known.to_ascii_lowercase(), presented)
 }
 
 fn unknown() -> Response {

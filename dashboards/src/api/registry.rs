@@ -1,6 +1,5 @@
 //! Changing who is who while serving: consents, devices, and what people may ask for.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
@@ -18,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Site;
+use crate::login::new_token;
 use crate::problem::Problem;
 use crate::wire::moment;
 
@@ -297,18 +297,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// As long as a hash of 256 bits: guessing is no way in.
 fn token() -> Result<String, Problem> {
-    let mut secret = [0_u8; 32];
-    getrandom::fill(&mut secret).map_err(|error| {
+    new_token().map_err(|error| {
         let error = format!("the system gives no random numbers: {error}");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, error, "try again")
-    })?;
-    Ok(secret.iter().fold(String::with_capacity(64), |mut token, byte| {
-        // Writing to a string cannot fail.
-        write!(token, "{byte:02x}").ok();
-        token
-    }))
+    })
 }
 
 pub(crate) async fn change(site: &Site, change: Change) -> Result<Changed, Problem> {
