@@ -116,7 +116,8 @@ def test_what_another_broker_acknowledged_waits_there_for_room(small_disk):
             car.publish(TELEMETRY.format("car-01"), [
                 {"ts": now_ms(), "seq": number * 50 + n, "fault": "x" * 60} for n in range(50)])
             number += 1
-            time.sleep(0.02)
+            # Slow enough that what comes while the journal still tries fits in one page.
+            time.sleep(0.1)
         hindrances = json.loads(server.ready()[1])["hindrances"]
         assert "journal" in {hindrance["what"] for hindrance in hindrances}
         for number in range(number, number + 20):
