@@ -9,6 +9,7 @@ mod quarantine;
 mod replay;
 mod rules;
 mod serve;
+mod trigger;
 mod weather;
 mod webhook;
 mod whereabouts;
@@ -65,6 +66,12 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Some(Command::Webhook(command)) => {
             tokio::task::spawn_blocking(move || webhook::run(&command)).await?
+        }
+        Some(Command::Trigger(command)) => {
+            tokio::task::spawn_blocking(move || trigger::test(&command)).await?
+        }
+        Some(Command::Subject(command)) => {
+            tokio::task::spawn_blocking(move || trigger::subject(&command)).await?
         }
         Some(Command::Rules(command)) => rules::run(&command),
         Some(Command::Where(args)) => whereabouts::run(&args),

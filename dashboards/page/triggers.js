@@ -18,8 +18,8 @@ export class Triggers {
     for (const trigger of triggers) {
       const { id, revision } = trigger.message;
       const known = this.said.get(id);
-      // Nothing is told any more of somebody who withdrew, or was erased.
-      if (trigger.status === 'erased' || trigger.status === 'notice') {
+      // Nothing is told any more of somebody who withdrew, or was erased; a test is about nobody.
+      if (['erased', 'notice', 'test'].includes(trigger.status)) {
         known?.item.remove();
         this.said.delete(id);
         continue;

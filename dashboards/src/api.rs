@@ -7,6 +7,7 @@ pub(crate) mod params;
 pub(crate) mod quarantine;
 pub(crate) mod registry;
 pub(crate) mod retry;
+pub(crate) mod subjects;
 pub(crate) mod triggers;
 pub(crate) mod webhooks;
 

@@ -31,43 +31,9 @@ const HEADERS: [(HeaderName, &str); 5] = [
 const LARGEST_BODY: usize = 8 << 20;
 
 pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
-    let router = Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::metrics))
-        .route("/v1/status", get(status::status))
-        .route("/v1/fleet", get(api::fleet::fleet))
-        .route("/v1/triggers", get(api::triggers::triggers))
-        .route("/v1/devices/{id}/readings", get(api::devices::readings))
-        .route("/v1/devices/{id}/events", get(api::devices::events))
-        .route("/v1/quarantine", get(api::quarantine::quarantine))
-        .route(
-            "/v1/quarantine/{number}",
-            changes(delete(api::retry::drop_one)).get(api::quarantine::row),
-        )
-        .route("/v1/quarantine/{number}/retry", changes(post(api::retry::retry)))
-        .route("/v1/quarantine/retry", changes(post(api::retry::retry_many)))
-        .route("/v1/quarantine/drop", changes(post(api::retry::drop_many)))
-        .route("/v1/customers/{id}", get(api::registry::customer))
-        .route("/v1/customers/{id}/export", get(api::export::export))
-        .route("/v1/customers/{id}/erase", changes(post(api::registry::erase)))
-        .route("/v1/customers/{id}/consents/give", changes(post(api::registry::give)))
-        .route("/v1/customers/{id}/consents/withdraw", changes(post(api::registry::withdraw)))
-        .route("/v1/customers/{id}/link", changes(post(api::registry::link)))
-        .route("/me", get(me::page))
-        .route("/me/export", get(me::export))
-        .route("/me/consent", post(me::decide))
-        .route("/v1/deletions/{number}", get(api::registry::receipt))
-        .route("/v1/devices", changes(post(api::registry::add_devices)))
-        .route("/v1/devices/{id}/rotate", changes(post(api::registry::rotate)))
-        .route("/v1/devices/{id}/transfer", changes(post(api::registry::transfer)))
-        .route("/v1/registry", changes(post(api::registry::import)))
-        .route("/v1/webhooks", get(api::webhooks::webhooks))
-        .route("/v1/webhooks/{name}/dead", get(api::webhooks::dead))
-        .route("/v1/webhooks/{name}/resend", changes(post(api::webhooks::resend)))
-        .route("/v1/webhooks/{name}/resume", changes(post(api::webhooks::resume)))
-        .route("/v1/basemap", get(api::basemap))
-        .route("/v1/stream", get(stream::stream))
+    let routes = routes().into_iter();
+    let router = routes
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .fallback(elsewhere)
         .method_not_allowed_fallback(not_so)
         .layer(middleware::from_fn_with_state(Arc::clone(&site), who::admit))
@@ -79,6 +45,51 @@ pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
     } else {
         router
     }
+}
+
+/// Every address; docs/http.md says what is asked and answered there.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
+    vec![
+        ("/healthz", get(health::alive)),
+        ("/readyz", get(health::ready)),
+        ("/metrics", get(metrics::metrics)),
+        ("/v1/status", get(status::status)),
+        ("/v1/fleet", get(api::fleet::fleet)),
+        ("/v1/triggers", get(api::triggers::triggers)),
+        ("/v1/triggers/test", changes(post(api::triggers::test))),
+        ("/v1/devices/{id}/readings", get(api::devices::readings)),
+        ("/v1/devices/{id}/events", get(api::devices::events)),
+        ("/v1/quarantine", get(api::quarantine::quarantine)),
+        (
+            "/v1/quarantine/{number}",
+            changes(delete(api::retry::drop_one)).get(api::quarantine::row),
+        ),
+        ("/v1/quarantine/{number}/retry", changes(post(api::retry::retry))),
+        ("/v1/quarantine/retry", changes(post(api::retry::retry_many))),
+        ("/v1/quarantine/drop", changes(post(api::retry::drop_many))),
+        ("/v1/customers/{id}", get(api::registry::customer)),
+        ("/v1/customers/{id}/export", get(api::export::export)),
+        ("/v1/customers/{id}/erase", changes(post(api::registry::erase))),
+        ("/v1/customers/{id}/consents/give", changes(post(api::registry::give))),
+        ("/v1/customers/{id}/consents/withdraw", changes(post(api::registry::withdraw))),
+        ("/v1/customers/{id}/link", changes(post(api::registry::link))),
+        ("/me", get(me::page)),
+        ("/me/export", get(me::export)),
+        ("/me/consent", post(me::decide)),
+        ("/v1/deletions/{number}", get(api::registry::receipt)),
+        ("/v1/devices", changes(post(api::registry::add_devices))),
+        ("/v1/devices/{id}/rotate", changes(post(api::registry::rotate))),
+        ("/v1/devices/{id}/transfer", changes(post(api::registry::transfer))),
+        ("/v1/registry", changes(post(api::registry::import))),
+        ("/v1/subjects", get(api::subjects::subjects)),
+        ("/v1/subjects/rotate", changes(post(api::subjects::rotate))),
+        ("/v1/webhooks", get(api::webhooks::webhooks)),
+        ("/v1/webhooks/{name}/dead", get(api::webhooks::dead)),
+        ("/v1/webhooks/{name}/resend", changes(post(api::webhooks::resend))),
+        ("/v1/webhooks/{name}/resume", changes(post(api::webhooks::resume))),
+        ("/v1/basemap", get(api::basemap)),
+        ("/v1/stream", get(stream::stream)),
+    ]
 }
 
 /// What changes something is for programs, and for the page itself.

@@ -5,7 +5,7 @@
 //! reading walks: [`registry`] (whose is it, who may see it) → [`places`] and [`weather`] (where
 //! and in what conditions, joined into an [`EnrichedReading`]) → [`detect`] (what happened) →
 //! [`rules`] (who should hear of it) → [`trigger`] (the message), or [`privacy`] (that there is no
-//! more to say).
+//! more to say), or [`sample`] (a test about nobody).
 
 mod country;
 pub mod detect;
@@ -21,6 +21,7 @@ pub mod registry;
 pub mod relevance;
 pub mod road;
 pub mod rules;
+pub mod sample;
 pub mod trigger;
 pub mod weather;
 

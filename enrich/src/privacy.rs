@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::Text;
+use crate::sample::TestData;
 use crate::trigger::{CloudEvent, SOURCE, TriggerData};
 
 /// The version of the shape of [`PrivacyData`].
@@ -14,6 +15,7 @@ const DATASCHEMA: &str = "urn:datanaut:schema:privacy:1";
 #[serde(untagged)]
 pub enum Content {
     Privacy(PrivacyData),
+    Test(TestData),
     Trigger(Box<TriggerData>),
 }
 
@@ -23,7 +25,7 @@ impl Content {
     pub fn trigger(&self) -> Option<&TriggerData> {
         match self {
             Self::Trigger(data) => Some(data),
-            Self::Privacy(_) => None,
+            Self::Privacy(_) | Self::Test(_) => None,
         }
     }
 }

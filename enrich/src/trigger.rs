@@ -182,9 +182,22 @@ fn at(time_ms: i64) -> Timestamp {
     Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// The secret that ids and pseudonyms are made with; the journal makes it up once and keeps it.
+/// The secrets that ids and pseudonyms are made with; the journal makes them up and keeps them.
 #[derive(Clone)]
-pub struct Key([u8; 32]);
+pub struct Key {
+    /// Of all but pseudonyms, and of the first of these.
+    secret: [u8; 32],
+    /// Of pseudonyms since: the newest last.
+    renewed: Vec<[u8; 32]>,
+}
+
+/// What an insurer knows a customer by: another word at every insurer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    pub subject: String,
+    /// Which secret it was made with: 1, then one up with each new one.
+    pub key_version: u32,
+}
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -195,7 +208,21 @@ impl std::fmt::Debug for Key {
 impl Key {
     #[must_use]
     pub fn new(secret: [u8; 32]) -> Self {
-        Self(secret)
+        Self { secret, renewed: Vec::new() }
+    }
+
+    /// The same with further secrets of pseudonyms, the newest last.
+    #[must_use]
+    pub fn renewed(self, secrets: impl IntoIterator<Item = [u8; 32]>) -> Self {
+        let mut renewed = self.renewed;
+        renewed.extend(secrets);
+        Self { renewed, ..self }
+    }
+
+    /// Of the newest secret of pseudonyms.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.renewed.len() as u32 + 1
     }
 
     /// The id of a trigger: from rule, policy and the reading that caused it, so that the same
@@ -207,23 +234,27 @@ impl Key {
         self.digest(&["trigger", rule, policy, device, &time, &seq, &content])
     }
 
-    /// What an insurer knows a customer by: another word at every insurer.
+    /// What an insurer knows a customer by now.
     #[must_use]
-    pub fn pseudonym(&self, insurer: &str, customer: &str) -> String {
-        self.digest(&["subject", insurer, customer])
+    pub fn subject(&self, insurer: &str, customer: &str) -> Subject {
+        let newest = self.renewed.last().unwrap_or(&self.secret);
+        pseudonym(newest, self.version(), insurer, customer)
     }
 
-    /// The id of a message that asks an insurer to delete.
+    /// By this, and by what it knew the customer before: the newest last.
     #[must_use]
-    pub fn notice_id(
-        &self,
-        kind: &str,
-        insurer: &str,
-        product: &str,
-        customer: &str,
-        sequence: i64,
-    ) -> String {
-        self.digest(&[kind, insurer, product, customer, &sequence.to_string()])
+    pub fn subjects(&self, insurer: &str, customer: &str) -> Vec<Subject> {
+        let secrets = std::iter::once(&self.secret).chain(&self.renewed);
+        (1..)
+            .zip(secrets)
+            .map(|(version, key)| pseudonym(key, version, insurer, customer))
+            .collect()
+    }
+
+    /// The id of a message that is about no event: a request to delete, or a test.
+    #[must_use]
+    pub fn notice_id(&self, kind: &str, insurer: &str, product: &str, sequence: i64) -> String {
+        self.digest(&[kind, insurer, product, &sequence.to_string()])
     }
 
     /// The signature of a link to a customer's page that ends then.
@@ -239,16 +270,24 @@ impl Key {
     }
 
     fn digest(&self, parts: &[&str]) -> String {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
-            return String::new();
-        };
-        for part in parts {
-            // The length first: ("ab", "c") is not ("a", "bc").
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part.as_bytes());
-        }
-        hex(&mac.finalize().into_bytes()[..16])
+        digest(&self.secret, parts)
     }
+}
+
+fn pseudonym(secret: &[u8], key_version: u32, insurer: &str, customer: &str) -> Subject {
+    Subject { subject: digest(secret, &["subject", insurer, customer]), key_version }
+}
+
+fn digest(secret: &[u8], parts: &[&str]) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else {
+        return String::new();
+    };
+    for part in parts {
+        // The length first: ("ab", "c") is not ("a", "bc").
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    hex(&mac.finalize().into_bytes()[..16])
 }
 
 /// The SHA-256 of some bytes, in hex.
@@ -292,7 +331,20 @@ mod tests {
     #[test]
     fn two_insurers_cannot_join_what_they_know() {
         let key = Key::new([7; 32]);
-        assert_ne!(key.pseudonym("alpina", "anna"), key.pseudonym("boreal", "anna"));
-        assert_ne!(key.pseudonym("al", "pinaanna"), key.pseudonym("alpina", "anna"));
+        assert_ne!(key.subject("alpina", "anna"), key.subject("boreal", "anna"));
+        assert_ne!(key.subject("al", "pinaanna"), key.subject("alpina", "anna"));
+    }
+
+    #[test]
+    fn a_new_secret_gives_new_pseudonyms_and_leaves_the_old_ones_and_all_ids() {
+        let old = Key::new([7; 32]);
+        let new = old.clone().renewed([[8; 32]]);
+        let (before, after) = (old.subject("alpina", "anna"), new.subject("alpina", "anna"));
+        assert_eq!((before.key_version, after.key_version), (1, 2));
+        assert_ne!(before.subject, after.subject);
+        assert_eq!(new.subjects("alpina", "anna"), [before, after]);
+        let cause = Cause { time_ms: 5, seq: None, content: 9 };
+        assert_eq!(new.trigger_id("r", "P", "d", &cause), old.trigger_id("r", "P", "d", &cause));
+        assert_eq!(new.of_erased("customer", "anna"), old.of_erased("customer", "anna"));
     }
 }

@@ -90,6 +90,8 @@ pub enum ChangeError {
     NotGiven,
     #[error("the device is this customer's already")]
     AlreadyTheirs,
+    #[error("the system gives no random numbers: {0}; try again")]
+    Random(getrandom::Error),
     #[error("the journal could not commit the change: {0}; free disk space or check the disk")]
     Journal(#[from] rusqlite::Error),
     #[error("the journal has stopped: start Datanaut again")]

@@ -1,11 +1,11 @@
 //! A message before it has its place in the outbox.
 
-use enrich::trigger::{CloudEvent, DATASCHEMA, SOURCE, Status, TriggerData};
+use enrich::trigger::{CloudEvent, DATASCHEMA, SOURCE, Status, Subject, TriggerData};
 use jiff::Timestamp;
 
 pub(crate) struct Message {
     pub(crate) id: String,
-    pub(crate) subject: String,
+    pub(crate) subject: Subject,
     pub(crate) customer: u32,
     pub(crate) event: i64,
     pub(crate) data: TriggerData,
@@ -25,7 +25,7 @@ impl Message {
             id: self.id.clone(),
             source: SOURCE.to_owned(),
             kind: kind(status),
-            subject: self.subject.clone(),
+            subject: self.subject.subject.clone(),
             time: timestamp(now_ms),
             datacontenttype: "application/json".to_owned(),
             dataschema: DATASCHEMA.to_owned(),

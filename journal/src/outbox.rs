@@ -3,7 +3,7 @@
 use enrich::registry::{Known, Registry};
 use enrich::relevance::{Asking, Verdict, Why};
 use enrich::rules::{Firing, Occasion, RuleSet, Sort};
-use enrich::trigger::{CloudEvent, FullEvidence, Key, RuleRef, Status, TriggerData, data};
+use enrich::trigger::{CloudEvent, FullEvidence, Key, RuleRef, Status, Subject, TriggerData, data};
 use enrich::{Cause, Change, Event, World};
 use ingest::Reading;
 use rusqlite::{Connection, OptionalExtension, Result, Row};
@@ -15,9 +15,6 @@ use crate::message::{Message, kind, sequence_text, timestamp};
 use crate::said::{LastSaid, forget_held, last_said_of, next_sequence, said, told_around};
 use crate::seal::damaged;
 use crate::waiting::{self, Wanted};
-
-/// The version of the secret that pseudonyms are made with.
-pub(crate) const KEY_VERSION: i64 = 1;
 
 /// An event as the journal keeps it. Its cause is the one it was first found with.
 #[derive(Clone, Debug)]
@@ -252,7 +249,7 @@ impl Outbox<'_> {
             let id =
                 self.key.trigger_id(&rule.id, &firing.policy.id, &device.device.id, &event.cause);
             ids.push(id.clone());
-            let subject = self.key.pseudonym(&firing.policy.insurer, customer_id);
+            let subject = self.key.subject(&firing.policy.insurer, customer_id);
             let message =
                 Message { id, subject, customer, event: number, data, evidence: evidence_json };
             self.say(device, &firing, message)?;
@@ -260,9 +257,14 @@ impl Outbox<'_> {
         Ok(ids)
     }
 
-    fn say(&mut self, device: &Known, firing: &Firing<'_>, message: Message) -> Result<()> {
+    fn say(&mut self, device: &Known, firing: &Firing<'_>, mut message: Message) -> Result<()> {
         let expired = firing.expires_ms < self.now_ms;
-        match said(self.connection, &message.id)? {
+        let said = said(self.connection, &message.id)?;
+        if let Some(said) = said.as_ref().filter(|said| said.released) {
+            // What is said again is about the one it was said of, by whatever name.
+            message.subject = said.subject.clone();
+        }
+        match said {
             None if expired => self.release(firing, message, Status::Fired, 0, true),
             None => self.say_or_hold(device, firing, message, 0),
             // It was held back: it is asked anew.
@@ -415,7 +417,7 @@ impl Outbox<'_> {
             event.sequence = sequence_text(sequence);
             let message = Message {
                 id: event.id.clone(),
-                subject: event.subject.clone(),
+                subject: Subject { subject: event.subject.clone(), key_version: last.key_version },
                 customer: last.customer,
                 event: number,
                 data: event.data.clone(),
@@ -471,7 +473,7 @@ impl Outbox<'_> {
                 row.sequence,
                 row.message.customer,
                 row.event.subject,
-                KEY_VERSION,
+                row.message.subject.key_version,
                 self.now_ms,
                 row.expires_ms,
                 to_json(row.event)?,

@@ -46,8 +46,8 @@ pub struct TriggerRow {
     pub position: i64,
     pub insurer: String,
     pub product: String,
-    /// `fired`, `revised` or `withdrawn`; `erased` where only its place is kept, and `notice` where
-    /// the insurer is asked to delete.
+    /// `fired`, `revised` or `withdrawn`; `erased` where only its place is kept, `notice` where the
+    /// insurer is asked to delete, and `test`.
     pub status: String,
     /// `released` for sending; `expired`: its moment had passed; `withheld`: the consent ended
     /// before it was sent; `waiting` for quiet hours to end, or `suppressed`.

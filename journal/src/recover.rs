@@ -11,9 +11,10 @@ use crate::chunk::Damaged;
 use crate::history::Histories;
 use crate::live::{FleetDevice, Live, read, write};
 use crate::log::{Log, Size};
+use crate::pseudonym;
 use crate::rows::{self, Rows, take_blob, take_log_row};
 use crate::seal::{damaged, decode_state, new_window};
-use crate::store::{meta, set_meta};
+use crate::store::set_meta;
 
 pub(crate) fn last_position(connection: &Connection) -> rusqlite::Result<i64> {
     connection
@@ -25,10 +26,10 @@ pub(crate) fn conversion(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 
-/// The journal's secret, made up when the journal is.
-pub(crate) fn secret(connection: &Connection) -> rusqlite::Result<Key> {
-    if let Some(secret) = meta(connection, "secret")?.and_then(|bytes| bytes.try_into().ok()) {
-        return Ok(Key::new(secret));
+/// The journal's secrets; the first is made up when the journal is.
+pub(crate) fn secrets(connection: &Connection) -> rusqlite::Result<Key> {
+    if let Some(key) = pseudonym::key(connection)? {
+        return Ok(key);
     }
     let mut secret = [0; 32];
     getrandom::fill(&mut secret)

@@ -2,7 +2,7 @@
 
 use enrich::privacy::Content;
 use enrich::relevance::Told;
-use enrich::trigger::{CloudEvent, TriggerData};
+use enrich::trigger::{CloudEvent, Subject, TriggerData};
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use crate::outbox::json;
@@ -15,6 +15,7 @@ pub(crate) struct Said {
     pub(crate) withdrawn: bool,
     /// Waiting or suppressed.
     pub(crate) held: bool,
+    pub(crate) subject: Subject,
     /// `None`: the content was deleted.
     pub(crate) data: Option<TriggerData>,
 }
@@ -25,6 +26,7 @@ pub(crate) struct LastSaid {
     pub(crate) purpose: String,
     pub(crate) customer: u32,
     pub(crate) expires_ms: i64,
+    pub(crate) key_version: u32,
     pub(crate) event: CloudEvent,
     pub(crate) evidence: String,
 }
@@ -33,7 +35,7 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
     connection
         .prepare_cached(
             "SELECT position, revision, outcome = 'released', status = 'withdrawn', body,
-                 outcome IN ('waiting', 'suppressed')
+                 outcome IN ('waiting', 'suppressed'), subject, key_version
              FROM trigger_out
              WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
         )?
@@ -41,7 +43,7 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
             let event: CloudEvent<Content> = json(row, 4)?;
             let data = match event.data {
                 Content::Trigger(data) => Some(*data),
-                Content::Privacy(_) => None,
+                Content::Privacy(_) | Content::Test(_) => None,
             };
             Ok(Said {
                 position: row.get(0)?,
@@ -49,6 +51,7 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
                 released: row.get(2)?,
                 withdrawn: row.get(3)?,
                 held: row.get(5)?,
+                subject: Subject { subject: row.get(6)?, key_version: row.get(7)? },
                 data,
             })
         })
@@ -57,7 +60,8 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
 
 pub(crate) fn last_said_of(connection: &Connection, event: i64) -> Result<Vec<LastSaid>> {
     let mut statement = connection.prepare_cached(
-        "SELECT insurer, product, purpose, customer, expires_ms, body, evidence FROM trigger_out AS last
+        "SELECT insurer, product, purpose, customer, expires_ms, body, evidence, key_version
+         FROM trigger_out AS last
          WHERE event = ?1 AND outcome = 'released' AND status NOT IN ('withdrawn', 'erased')
            AND revision = (SELECT max(revision) FROM trigger_out WHERE id = last.id)",
     )?;
@@ -70,6 +74,7 @@ pub(crate) fn last_said_of(connection: &Connection, event: i64) -> Result<Vec<La
             expires_ms: row.get(4)?,
             event: json(row, 5)?,
             evidence: row.get(6)?,
+            key_version: row.get(7)?,
         })
     })?;
     rows.collect()

@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 
 use enrich::privacy::{PrivacyData, PrivacyKind, PrivacyReason};
 use enrich::registry::{Consent, Registry};
-use enrich::trigger::{CloudEvent, Key};
+use enrich::trigger::{CloudEvent, Key, Subject};
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use crate::Counts;
 use crate::message::{sequence_text, timestamp};
-use crate::outbox::{KEY_VERSION, to_json};
+use crate::outbox::to_json;
 use crate::said::next_sequence;
 use crate::writer::Writer;
 
@@ -132,7 +132,8 @@ impl Withheld<'_> {
         Ok(cleared)
     }
 
-    /// Asks an insurer to delete what it holds of the customer, in sequence with all it was told.
+    /// Asks an insurer to delete what it holds of the customer, in sequence with all it was told:
+    /// under every name that the customer may have had there.
     fn tell(
         &mut self,
         (number, customer): (u32, &str),
@@ -140,10 +141,23 @@ impl Withheld<'_> {
         product: &str,
         reason: PrivacyReason,
     ) -> Result<()> {
+        for subject in self.key.subjects(insurer, customer) {
+            self.notify(number, subject, insurer, product, reason)?;
+        }
+        Ok(())
+    }
+
+    fn notify(
+        &mut self,
+        customer: u32,
+        Subject { subject, key_version }: Subject,
+        insurer: &str,
+        product: &str,
+        reason: PrivacyReason,
+    ) -> Result<()> {
         let kind = PrivacyKind::notice(reason);
         let sequence = next_sequence(self.connection, insurer, product)?;
-        let subject = self.key.pseudonym(insurer, customer);
-        let id = self.key.notice_id(kind.name(), insurer, product, customer, sequence);
+        let id = self.key.notice_id(kind.name(), insurer, product, sequence);
         let data = PrivacyData::new(kind, reason, Some(product));
         let sequence_text = sequence_text(sequence);
         let event = CloudEvent::privacy(id, subject, timestamp(self.now_ms), sequence_text, data);
@@ -159,9 +173,9 @@ impl Withheld<'_> {
                 insurer,
                 product,
                 sequence,
-                number,
+                customer,
                 event.subject,
-                KEY_VERSION,
+                key_version,
                 self.now_ms,
                 self.now_ms + NOTICE_MS,
                 to_json(&event)?,

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use enrich::World;
-use enrich::registry::Entry;
+use enrich::registry::{Entry, Product};
 use enrich::rules::RuleSet;
 use enrich::trigger::Key;
 use ingest::{Arrival, Clock, Reason};
@@ -24,12 +24,13 @@ use crate::outbox::by_priority;
 use crate::purge::Purge;
 use crate::quarantine;
 use crate::recover::{
-    conversion, last_position, load_histories, load_windows, secret, show, show_fleet,
+    conversion, last_position, load_histories, load_windows, secrets, show, show_fleet,
 };
 use crate::registry::SharedRegistry;
 use crate::seal::Pass;
 use crate::sort::sort;
 use crate::store::{OpenError, Store, meta, set_meta, widen_cache};
+use crate::test_trigger::TestTrigger;
 use crate::timers::Timers;
 use crate::waiting::{self, Waiting};
 use crate::weather::{self, WeatherAnswer};
@@ -129,6 +130,8 @@ pub(crate) enum Command {
     Weather(WeatherAnswer),
     Webhook(Recorded),
     Change(Change, oneshot::Sender<Result<Changed, ChangeError>>),
+    Rotate(oneshot::Sender<Result<u32, ChangeError>>),
+    Test(Arc<str>, Product, oneshot::Sender<Result<TestTrigger, ChangeError>>),
 }
 
 impl Journal {
@@ -277,7 +280,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn recover(store: Store, options: Options) -> rusqlite::Result<Self> {
         let connection = &store.connection;
-        let key = secret(connection)?;
+        let key = secrets(connection)?;
         let registry = crate::registry::load(connection, options.seed, &key)?;
         let mut world = options.world;
         world.atlas.set_geofences(registry.geofences());
@@ -407,6 +410,14 @@ impl Writer {
             Command::Change(change, answer) => {
                 // Who asked may have gone.
                 answer.send(self.change(change)).ok();
+                return;
+            }
+            Command::Rotate(answer) => {
+                answer.send(self.rotate_pseudonyms()).ok();
+                return;
+            }
+            Command::Test(insurer, product, answer) => {
+                answer.send(self.test_trigger(insurer, product)).ok();
                 return;
             }
         }

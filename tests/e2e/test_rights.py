@@ -293,6 +293,40 @@ def test_a_customer_sees_what_is_known_and_decides(server):
     assert status == 200 and "Withdraw</button>" in page
 
 
+def test_names_are_renewed_and_both_are_known(server):
+    """Also over a kill: what fired before keeps its name, what fires next has another."""
+    def names():
+        lines = done(server, "subject", "show", "car-01-travel").splitlines()
+        return [line.split()[0] for line in lines]
+
+    with Client(server) as insurer:
+        insurer.subscribe("triggers/alpina/#")
+        with Client(server) as car:
+            drive(car, "car-01", end_ms=now_ms() - 3_600_000)
+        wait_for("the first", lambda: len(insurer.received) == 1)
+        code, _, err = ask(server, "subject", "rotate")
+        assert code == 2 and "--yes" in err
+        assert "key 2" in done(server, "subject", "rotate", "--yes")
+        (first,) = told(server, 1)
+        old, new = names()
+        assert first["subject"] == old != new
+        server.kill()
+        server.start()
+        wait_for("the insurer to be back", insurer.up.is_set)
+        assert names() == [old, new]
+        with Client(server) as car:
+            readings = list(reversed(legs(1, now_ms())))
+            start_ms = readings[-1]["ts"]
+            back = [{**reading, "ts": start_ms + number * 15_000, "seq": 1000 + number}
+                    for number, reading in enumerate(readings)]
+            publish(car, "car-01", back)
+        assert [event["subject"] for event in told(server, 2)] == [old, new]
+        wait_for("the second", lambda: insurer.events()[-1]["subject"] == new)
+    # Who is to delete is told under both.
+    done(server, "consent", "withdraw", *CONSENT)
+    assert [event["subject"] for event in told(server, 4)[2:]] == [old, new]
+
+
 def test_whoever_can_reach_it_from_elsewhere_shows_a_token(tmp_path):
     def token():
         code, out, _ = datanaut("token")

@@ -139,3 +139,25 @@ def test_an_endpoint_that_fails_costs_nobody_else_anything(called, endpoint):
     assert failing["failures"] == 5 and failing["error"] == "it answered 500"
     assert failing["unsent"] + failing["waiting"] == 8 and failing["dead"] == 0
     assert server.stop() == 0
+
+
+def test_a_test_goes_the_way_of_every_trigger(called, endpoint):
+    server, file = called
+    with Client(server) as insurer:
+        insurer.subscribe("triggers/alpina/#")
+        code, out, err = datanaut(
+            "trigger", "test", "--insurer", "alpina", "--server", f"http://127.0.0.1:{server.http}")
+        assert code == 0 and "triggers/alpina/travel/test" in out, err
+        wait_for("the test", lambda: insurer.received and endpoint.received)
+        (sent,) = insurer.events()
+        assert insurer.received[0].topic == "triggers/alpina/travel/test"
+        assert endpoint.verified(file.read_text()) == [sent] == server.triggers()
+        assert sent["type"] == "io.datanaut.trigger.test" and sent["data"]["test"] is True
+        assert sent["subject"] == "test" and int(sent["sequence"]) == 1
+        with Client(server) as car:
+            drive(car, "car-01")
+        wait_for("a real one", lambda: len(insurer.received) == 2)
+        assert int(insurer.events()[1]["sequence"]) == 2
+    code, _, err = datanaut(
+        "trigger", "test", "--insurer", "nobody", "--server", f"http://127.0.0.1:{server.http}")
+    assert code == 1 and "nobody" in err

@@ -288,7 +288,7 @@ pub(crate) fn path(id: Id) -> Result<String, Problem> {
     id.map(|Path(id)| id).map_err(wrong)
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         Problem::bad_request(
             format!("the body is not as expected: {error}"),
@@ -305,19 +305,24 @@ fn token() -> Result<String, Problem> {
 }
 
 pub(crate) async fn change(site: &Site, change: Change) -> Result<Changed, Problem> {
-    site.app.journal.change(change).await.map_err(|error| {
-        let status = match &error {
-            ChangeError::Unknown { .. } => StatusCode::NOT_FOUND,
-            ChangeError::BadId(_) => StatusCode::BAD_REQUEST,
-            ChangeError::Exists { .. }
-            | ChangeError::Erased { .. }
-            | ChangeError::AlreadyGiven
-            | ChangeError::NotGiven
-            | ChangeError::AlreadyTheirs => StatusCode::CONFLICT,
-            ChangeError::Journal(_) | ChangeError::Closed => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        let text = error.to_string();
-        let (error, advice) = text.split_once(": ").unwrap_or((&text, "nothing was changed"));
-        Problem::new(status, error, advice)
-    })
+    site.app.journal.change(change).await.map_err(|error| refused(&error))
+}
+
+/// Why something was not changed.
+pub(crate) fn refused(error: &ChangeError) -> Problem {
+    let status = match error {
+        ChangeError::Unknown { .. } => StatusCode::NOT_FOUND,
+        ChangeError::BadId(_) => StatusCode::BAD_REQUEST,
+        ChangeError::Exists { .. }
+        | ChangeError::Erased { .. }
+        | ChangeError::AlreadyGiven
+        | ChangeError::NotGiven
+        | ChangeError::AlreadyTheirs => StatusCode::CONFLICT,
+        ChangeError::Random(_) | ChangeError::Journal(_) | ChangeError::Closed => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    let text = error.to_string();
+    let (error, advice) = text.split_once(": ").unwrap_or((&text, "nothing was changed"));
+    Problem::new(status, error, advice)
 }

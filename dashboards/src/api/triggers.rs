@@ -4,20 +4,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use enrich::privacy::Content;
-use enrich::registry::Registry;
+use enrich::registry::{Product, Registry};
 use enrich::trigger::CloudEvent;
 use jiff::Timestamp;
-use journal::TriggerRow;
+use journal::{TestTrigger, TriggerRow};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::params::{Params, limit, seconds};
+use super::registry::{parse, refused};
 use crate::Site;
 use crate::problem::Problem;
 use crate::who::Who;
@@ -115,6 +117,24 @@ pub(crate) async fn triggers(
     let registry = site.app.registry.read();
     let triggers = rows.iter().take(limit).map(|row| Shown::of(row, &registry)).collect();
     Ok(Json(Answer { triggers, more: rows.len() > limit, newest }).into_response())
+}
+
+/// To whom a test goes, and on which product's topic.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tested {
+    insurer: Arc<str>,
+    product: Product,
+}
+
+/// Sends an insurer a trigger about nobody, marked as a test.
+pub(crate) async fn test(
+    State(site): State<Arc<Site>>,
+    body: Bytes,
+) -> Result<Json<TestTrigger>, Problem> {
+    let Tested { insurer, product } = parse(&body)?;
+    let sent = site.app.journal.test_trigger(insurer, product).await;
+    sent.map(Json).map_err(|error| refused(&error))
 }
 
 /// What one insurer was told about a product after a sequence number.

@@ -411,3 +411,64 @@ async fn a_web_site_cannot_reach_in_under_its_own_name() {
     assert_eq!(ask(site.addr, "GET", "/v1/fleet", &["Host: localhost:1"]).await.status, 200);
     site.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insurer_learns_the_names_behind_its_own_policies_only() {
+    let site = Site::start("127.0.0.1:0").await;
+    let alpina = ["Authorization: Bearer alpina-token"];
+    let own = ask(site.addr, "GET", "/v1/subjects?policy=car-01-travel", &alpina).await.json();
+    assert_eq!(
+        (own["insurer"].as_str(), own["product"].as_str()),
+        (Some("alpina"), Some("travel"))
+    );
+    assert_eq!(own["subjects"][0]["key_version"], 1);
+    drive_into_germany(&site, "car-01").await;
+    let told = "/v1/triggers?product=travel";
+    let told = ask(site.addr, "GET", told, &alpina).await.json();
+    assert_eq!(told["triggers"][0]["message"]["subject"], own["subjects"][0]["subject"]);
+
+    // Another's policy is as unknown as one that there is not.
+    for policy in ["tracker-01-travel", "no-such"] {
+        let path = format!("/v1/subjects?policy={policy}");
+        let error = ask(site.addr, "GET", &path, &alpina).await.refusal(404);
+        assert_eq!(error, format!("there is no policy \"{policy}\""));
+    }
+    let others = get(site.addr, "/v1/subjects?policy=tracker-01-travel").await.json();
+    assert_eq!(others["insurer"], "boreal");
+    get(site.addr, "/v1/subjects").await.refusal(400);
+
+    let json = ["Content-Type: application/json"];
+    let rotate = "/v1/subjects/rotate";
+    ask(site.addr, "POST", rotate, &[alpina[0], json[0]]).await.refusal(403);
+    ask(site.addr, "POST", rotate, &[]).await.refusal(403);
+    assert_eq!(ask(site.addr, "POST", rotate, &json).await.json(), json!({ "key_version": 2 }));
+    let now = ask(site.addr, "GET", "/v1/subjects?policy=car-01-travel", &alpina).await.json();
+    assert_eq!(now["subjects"][0], own["subjects"][0]);
+    assert_ne!(now["subjects"][1]["subject"], own["subjects"][0]["subject"]);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_is_sent_by_operators_to_insurers_that_there_are() {
+    let site = Site::start("127.0.0.1:0").await;
+    let json = ["Content-Type: application/json"];
+    let post = |body: &'static str| send(site.addr, "POST", "/v1/triggers/test", &json, body);
+    let sent = post(r#"{"insurer": "boreal", "product": "home"}"#).await.json();
+    assert_eq!(sent["topic"], "triggers/boreal/home/test");
+    let told = get(site.addr, "/v1/triggers?insurer=boreal&product=home").await.json();
+    let (shown, message) = (&told["triggers"][0], &told["triggers"][0]["message"]);
+    assert_eq!(
+        (shown["status"].as_str(), shown["outcome"].as_str()),
+        (Some("test"), Some("released"))
+    );
+    assert_eq!((&message["id"], &message["sequence"]), (&sent["id"], &sent["sequence"]));
+    assert_eq!(
+        (&message["type"], &message["data"]["test"]),
+        (&json!("io.datanaut.trigger.test"), &json!(true))
+    );
+    post(r#"{"insurer": "nobody", "product": "home"}"#).await.refusal(404);
+    post(r#"{"insurer": "boreal", "product": "weather"}"#).await.refusal(400);
+    let alpina = ["Authorization: Bearer alpina-token", "Content-Type: application/json"];
+    ask(site.addr, "POST", "/v1/triggers/test", &alpina).await.refusal(403);
+    site.stop().await;
+}

@@ -9,6 +9,7 @@ mod order;
 mod quarantine;
 mod rights;
 mod said;
+mod subject;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
