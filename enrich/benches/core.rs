@@ -204,6 +204,9 @@ fn crossing() -> Event {
             before_ms: NOW_MS,
             lat: 51.3,
             lon: 15.0,
+            past_border_m: Some(600.0),
+            arrived: false,
+            certainty: 0.98,
         }),
     }
 }

@@ -70,18 +70,45 @@ pub struct BorderCrossed {
     /// The last moment it was certainly still in `from`, and the first certainly in `to`.
     pub after_ms: i64,
     pub before_ms: i64,
-    /// Where it crossed, as well as the readings tell, in degrees.
+    /// Where it crossed, as well as the readings tell, in degrees; where it was first seen in `to`
+    /// when it `arrived`.
     pub lat: f64,
     pub lon: f64,
+    /// How far it has gone since the border of `from`, along its fixes, by the time the crossing was
+    /// certain. `None` where the way is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past_border_m: Option<f64>,
+    /// A pause, a flight or a jump lies between the two moments: it crossed somewhere, some time
+    /// between them.
+    #[serde(default)]
+    pub arrived: bool,
+    /// How likely it was in both countries, at least: 0 to 1, by the accuracy and the distance from
+    /// the border of the best fix in each.
+    #[serde(default = "certain")]
+    pub certainty: f64,
+}
+
+/// Of a crossing that somebody makes up to try a rule with.
+fn certain() -> f64 {
+    1.0
 }
 
 impl Happened for BorderCrossed {
-    const FIELDS: &'static [Field] = &[("from", Type::Text), ("to", Type::Text)];
+    const FIELDS: &'static [Field] = &[
+        ("from", Type::Text),
+        ("to", Type::Text),
+        ("arrived", Type::Flag),
+        ("past_border_m", Type::Number),
+        ("certainty", Type::Number),
+    ];
 
     fn fact(&self, name: &str) -> Option<Fact<'_>> {
         match name {
             "from" => Some(Fact::Country(self.from)),
             "to" => Some(Fact::Country(self.to)),
+            "arrived" => Some(Fact::Flag(self.arrived)),
+            "past_border_m" => self.past_border_m.map(Fact::Number),
+            "certainty" => Some(Fact::Number(self.certainty)),
             _ => None,
         }
     }
@@ -94,7 +121,14 @@ impl Happened for BorderCrossed {
         let named =
             |country: Country| json!({ "country": country.code(), "name": country.name("en") });
         let place = json!({ "from": named(self.from), "to": named(self.to) });
-        told(place, [self.after_ms, self.before_ms])
+        let mut told = told(place, [self.after_ms, self.before_ms]);
+        told.insert("arrived".to_owned(), self.arrived.into());
+        told.insert("certainty".to_owned(), self.certainty.into());
+        if let Some(metres) = self.past_border_m {
+            // To 100 m: how far the journey has got, and no more of where.
+            told.insert("past_border_m".to_owned(), ((metres / 100.0).round() * 100.0).into());
+        }
+        told
     }
 
     fn same_thing(&self, other: &Self) -> bool {
@@ -176,6 +210,9 @@ mod tests {
                 before_ms: time_ms,
                 lat: 50.0,
                 lon: 6.0,
+                past_border_m: Some(500.0),
+                arrived: false,
+                certainty: 0.98,
             }),
         }
     }

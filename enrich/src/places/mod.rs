@@ -28,7 +28,7 @@ const ACCURACIES: f64 = 3.0;
 
 /// How far the border lines themselves may be off: what simplifying them cost, and what surveys and
 /// mappers disagree by.
-const BORDER_ERROR_M: f64 = 20.0;
+pub(crate) const BORDER_ERROR_M: f64 = 20.0;
 
 /// Where a fix lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,6 +52,8 @@ const PLACE: &[Field] = &[
     ("country", Type::Text),
     ("region", Type::Text),
     ("town", Type::Text),
+    ("risk_area", Type::Text),
+    ("premium_factor", Type::Number),
     ("road", Type::Text),
     ("road_reason", Type::Text),
     ("tyre_duty", Type::Text),

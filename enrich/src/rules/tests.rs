@@ -70,6 +70,9 @@ fn crossing(from: &str, to: &str, time: &str) -> Event {
             before_ms: time_ms,
             lat: 51.0,
             lon: 6.0,
+            past_border_m: Some(600.0),
+            arrived: false,
+            certainty: 0.98,
         }),
     }
 }
@@ -108,6 +111,32 @@ fn the_offer_follows_the_policy_and_only_a_consented_insurer_hears() {
     check("DE", "PL", "cover", "van Duitsland in Polen");
     check("NL", "DE", "covered", "geldt daar");
     check("DE", "NL", "home", "terug in Nederland");
+}
+
+#[test]
+fn who_was_not_seen_to_cross_has_arrived() {
+    for (from, to, words) in [
+        ("DE", "PL", "aangekomen in Polen; daar geldt uw reisverzekering niet"),
+        ("NL", "DE", "aangekomen in Duitsland; daarvoor was u in Nederland"),
+        ("DE", "NL", "weer aangekomen in Nederland"),
+    ] {
+        let mut event = crossing(from, to, "2026-03-01T12:00:00Z");
+        let Happening::BorderCrossed(crossed) = &mut event.happening else { panic!() };
+        crossed.arrived = true;
+        let (said, _) = said(&RuleSet::shipped().unwrap(), &event, None);
+        assert!(said[0].1.contains(words), "{said:?}");
+    }
+}
+
+#[test]
+fn an_insurer_is_told_how_far_and_how_certain_and_not_where() {
+    let event = crossing("NL", "DE", "2026-03-01T12:00:00Z");
+    let told = event.happening.told();
+    let names: Vec<_> = told.keys().map(String::as_str).collect();
+    assert_eq!(names, ["arrived", "between", "certainty", "past_border_m", "place"]);
+    assert_eq!((&told["past_border_m"], &told["certainty"]), (&600.0.into(), &0.98.into()));
+    let text = serde_json::to_string(&told).unwrap();
+    assert!(!text.contains("lat") && !text.contains("51.0"), "{text}");
 }
 
 #[test]
@@ -203,7 +232,12 @@ fn a_wrong_rule_is_refused_with_its_line_and_reason() {
             "a text and a whole number",
         ),
         ("event.to in policy.covers", "weather.temp < 3", "event.to in", "weather.temperature_c"),
-        ("event.to in policy.covers", "event.to", "event.to in", "not true or false"),
+        (
+            "event.to in policy.covers && !event.arrived",
+            "event.to",
+            "event.to in",
+            "not true or false",
+        ),
         (
             "event.to in policy.covers",
             "policy.covers.exists(c, c == event.to)",

@@ -54,9 +54,87 @@ fn a_tunnel_is_crossed_between_its_ends() {
     let track = [at(0, chamonix), at(60, chamonix), at(780, courmayeur), at(840, courmayeur)];
     let found = check(&track, &[("FR", "IT")]);
     assert_eq!((found[0].after_ms, found[0].before_ms), (60_000, 780_000));
-    // The Channel tunnel.
+    assert!(!found[0].arrived, "there is one way through a mountain");
+    // The Channel tunnel takes longer than the way is believed to be known.
     let (coquelles, folkestone) = ((50.922, 1.781), (51.097, 1.121));
-    check(&[at(0, coquelles), at(2_100, folkestone), at(2_160, folkestone)], &[("FR", "GB")]);
+    let track = [at(0, coquelles), at(2_100, folkestone), at(2_160, folkestone)];
+    assert!(check(&track, &[("FR", "GB")])[0].arrived);
+    // From Copenhagen under and over the Sound to Malmö: four minutes without a fix in the tunnel.
+    let mut track = through(&[(55.6290, 12.6400), (55.6200, 12.6700)], 10, 10);
+    let bridge = through(
+        &[(55.5980, 12.7700), (55.5740, 12.8190), (55.5650, 12.9100), (55.6050, 13.0000)],
+        30,
+        10,
+    );
+    track.extend(bridge.into_iter().map(|(second, lat, lon, m)| (second + 340, lat, lon, m)));
+    check(&track, &[("DK", "SE")]);
+}
+
+#[test]
+fn a_flight_arrives_where_it_lands_and_nowhere_else() {
+    let (schiphol, zurich, nice) = ((52.308, 4.764), (47.458, 8.555), (43.660, 7.205));
+    // Along the runway and up, 230 m/s over Belgium, France and Germany, slower on the approach.
+    let flight = |step_s: i64, to: (f64, f64)| -> Vec<Seen> {
+        let ground = (0..300).step_by(step_s as usize).map(|second| at(second, schiphol));
+        let metres = super::super::super::places::distance_m(
+            &ingest::Fix::new(schiphol.0, schiphol.1, None).unwrap(),
+            &ingest::Fix::new(to.0, to.1, None).unwrap(),
+        );
+        let (mut track, mut flown_m, mut second): (Vec<Seen>, f64, i64) =
+            (ground.collect(), 0.0, 300);
+        while flown_m < metres {
+            let left_m = metres - flown_m;
+            let speed_mps =
+                if left_m < 40_000.0 { 75.0 } else { (60.0 + flown_m / 200.0).min(230.0) };
+            flown_m += speed_mps * step_s as f64;
+            let share = (flown_m / metres).min(1.0);
+            let place = (
+                schiphol.0 + (to.0 - schiphol.0) * share,
+                schiphol.1 + (to.1 - schiphol.1) * share,
+            );
+            track.push(at(second, place));
+            second += step_s;
+        }
+        track.extend((0..200).map(|step| at(second + step * step_s, to)));
+        track
+    };
+    for step_s in [1, 5, 30] {
+        for (to, code) in [(zurich, "CH"), (nice, "FR")] {
+            let found = check(&flight(step_s, to), &[("NL", code)]);
+            assert!(found[0].arrived && found[0].past_border_m.is_none(), "{found:?}");
+        }
+    }
+    // Without a signal in the air.
+    let mut track: Vec<Seen> = (0..60).map(|second| at(second, schiphol)).collect();
+    track.extend((0..10).map(|step| at(9_000 + step * 60, nice)));
+    assert!(check(&track, &[("NL", "FR")])[0].arrived);
+}
+
+#[test]
+fn a_ship_that_passes_through_a_countrys_waters_has_not_been_there() {
+    // From the Hook of Holland, off Zeebrugge and Dunkirk, to Calais.
+    let stops =
+        [(51.990, 4.050), (51.750, 3.500), (51.480, 2.900), (51.150, 1.950), (50.968, 1.860)];
+    check(&through(&stops, 60, 30), &[("NL", "FR")]);
+}
+
+#[test]
+fn a_fast_train_is_no_aeroplane() {
+    // Over the border at Hazeldonk at 83 m/s, and on to Antwerp without slowing down.
+    let track = through(&[(51.580, 4.740), (51.400, 4.660), (51.300, 4.570)], 40, 9);
+    let found = check(&track, &[("NL", "BE")]);
+    assert!(!found[0].arrived);
+}
+
+#[test]
+fn a_jump_of_150_km_is_no_trip_however_it_is_repeated() {
+    let (home, wild) = ((51.370, 6.170), (52.500, 7.400));
+    let mut track = Vec::new();
+    for round in 0..20 {
+        track.extend((0..30).map(|second| at(round * 60 + second, home)));
+        track.extend((30..60).map(|second| at(round * 60 + second, wild)));
+    }
+    check(&track, &[]);
 }
 
 #[test]
