@@ -1,5 +1,6 @@
 //! The command line, a file a group of commands. Without a subcommand, `datanaut` serves.
 
+mod acl;
 mod bench;
 mod people;
 mod place;
@@ -13,6 +14,7 @@ mod webhook;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use acl::{AclArgs, OtherBroker};
 pub(crate) use bench::{BenchArgs, Part};
 pub(crate) use people::{
     ConsentCommand, CustomerCommand, DeviceCommand, NewDeviceArgs, RegistryCommand,
@@ -99,6 +101,10 @@ pub(crate) enum Command {
     /// Check, list and try the rules that decide who is told what
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Write Datanaut's access rules for another broker
+    ///
+    /// Needs no server. Who may publish and subscribe to what, as the embedded broker has it.
+    Acl(AclArgs),
     /// Explain a place: country and how certain, border, region, town, weather, road, tyre law
     ///
     /// Needs no server; the weather is that of the synthetic feed.

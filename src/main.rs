@@ -1,3 +1,4 @@
+mod acl;
 mod bench;
 mod check;
 mod cli;
@@ -74,6 +75,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             tokio::task::spawn_blocking(move || trigger::subject(&command)).await?
         }
         Some(Command::Rules(command)) => rules::run(&command),
+        Some(Command::Acl(args)) => acl::run(&args),
         Some(Command::Where(args)) => whereabouts::run(&args),
         None => {
             let config = config::Config::for_serving(&cli.serve)?;

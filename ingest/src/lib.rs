@@ -4,13 +4,14 @@
 //! [`broker`] (the embedded MQTT broker) or [`collector`] (a client of any other) holds the PUBACK
 //! and hands each publish over as an [`Arrival`]; [`source`] says what its [`topic`] means;
 //! [`formats`] decode the payload into [`Reading`]s of named [`measure`]s; [`Reason`] names what
-//! could not be used. What becomes of an arrival (stored, quarantined, refused, duplicate) is
+//! could not be used. [`access`] says who may do what. What becomes of an arrival (stored, quarantined, refused, duplicate) is
 //! decided where the journal commits, and travels back through its [`Acknowledgement`].
 
 #[cfg(feature = "broker")]
 pub mod broker;
 #[cfg(feature = "collector")]
 pub mod collector;
+pub mod access;
 pub mod topic;
 pub mod source;
 pub mod formats;

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use serde::Deserialize;
 
+use crate::access::is_id;
 use crate::formats::{self, Format};
 use crate::topic::{Captured, InvalidTopic, Topic};
 use crate::{Decoded, DeviceKind, Reason, Rejected};
@@ -105,7 +106,7 @@ impl Source {
             (false, None, Format::OwnTracks) => Some(DeviceKind::Tracker),
             (false, kind, _) => kind,
         };
-        let no_id = |pattern: &&String| !is_device_id(pattern.strip_suffix('*').unwrap_or(pattern));
+        let no_id = |pattern: &&String| !is_id(pattern.strip_suffix('*').unwrap_or(pattern));
         if let Some(pattern) = self.devices.iter().find(no_id) {
             return Err(SourceError::Devices(pattern.clone()));
         }
@@ -230,17 +231,12 @@ impl Mapping {
 fn device_id(captured: &Captured) -> Result<Option<Arc<str>>, String> {
     match (captured.user, captured.device) {
         (Some(user), Some(device)) => of_user(user, device).map(Some),
-        (_, Some(device)) if is_device_id(device) => Ok(Some(device.into())),
+        (_, Some(device)) if is_id(device) => Ok(Some(device.into())),
         (_, Some(_)) => {
             Err(format!("the device id is not 1 to {MAX_DEVICE_ID} of A-Z a-z 0-9 . _ : -"))
         }
         (_, None) => Ok(None),
     }
-}
-
-pub(crate) fn is_device_id(id: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    (1..=MAX_DEVICE_ID).contains(&id.len()) && id.bytes().all(allowed)
 }
 
 /// OwnTracks names are free text. `{user}-{device}` in lower case with '-' for blanks is the key

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::access::{Action, Role, allows, is_id};
+
 /// The SHA-256 of a token. Tokens are long and random, so a fast hash is as good as a slow one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
@@ -146,7 +148,6 @@ impl Door {
             let known = TokenHash::of(self.internal.password.as_bytes());
             return known.matches(password?).then_some(Peer::Internal);
         }
-        // An id is a level of a topic: a wildcard or a slash in it would widen what its owner sees.
         if !is_id(username) {
             return None;
         }
@@ -160,11 +161,6 @@ impl Door {
             Account::Insurer(id) => Peer::Insurer(id),
         })
     }
-}
-
-fn is_id(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// Who a connection proved to be.
@@ -203,10 +199,10 @@ impl Peer {
     pub(super) fn may_ask(&self, topic: &str) -> bool {
         let mut levels = topic.split('/');
         let asked = (levels.next(), levels.next(), levels.next(), levels.next());
-        let (Some("requests"), Some(insurer), Some("triggers"), None) = asked else { return false };
+        let (Some("requests"), Some(_), Some("triggers"), None) = asked else { return false };
         match self {
             Self::Anonymous => true,
-            Self::Insurer(id) => insurer == &**id,
+            Self::Insurer(id) => allows(Role::Insurer, Action::Publish, id, topic),
             Self::Internal | Self::Device(_) => false,
         }
     }
@@ -216,17 +212,14 @@ impl Peer {
     /// lies below it.
     pub(super) fn may_subscribe(&self, filter: &str) -> bool {
         let (filter, _share) = mqtt5::parse_shared_subscription(filter);
-        let mut levels = filter.split('/');
-        let (first, second, third) = (levels.next(), levels.next(), levels.next());
         match self {
             Self::Internal => true,
-            Self::Anonymous => {
-                matches!(first, Some("triggers" | "replies" | "errors" | "$SYS" | "#" | "+"))
-            }
-            Self::Insurer(id) => {
-                matches!(first, Some("triggers" | "replies")) && second == Some(id)
-            }
-            Self::Device(id) => first == Some("errors") && second == Some(id) && third.is_none(),
+            Self::Anonymous => matches!(
+                filter.split('/').next(),
+                Some("triggers" | "replies" | "errors" | "$SYS" | "#" | "+")
+            ),
+            Self::Insurer(id) => allows(Role::Insurer, Action::Subscribe, id, filter),
+            Self::Device(id) => allows(Role::Device, Action::Subscribe, id, filter),
         }
     }
 }
@@ -339,7 +332,7 @@ mod tests {
             ("errors/car-1/#", true, false, false),
             ("errors/+", true, false, false),
             ("errors/car-12", true, false, false),
-            ("errors/acme", true, false, false),
+            ("errors/acme", true, true, false),
             ("replies/acme/#", true, true, false),
             ("replies/acme/desk/1", true, true, false),
             ("replies/other/#", true, false, false),

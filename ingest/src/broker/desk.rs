@@ -24,7 +24,7 @@ use super::access::{Door, Peer, TokenHash};
 use super::connections::{Connection, Connections, Will};
 use super::{Decode, Subscribed};
 use crate::source::Outcome;
-use crate::{Arrival, Clock, Reason, Rejected, Sender};
+use crate::{Arrival, Clock, Reason, Rejected, Sender, access};
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -134,7 +134,7 @@ fn not_own(topic: &str, why: &str, payload: &Bytes) -> Rejected {
 
 /// Topics that only Datanaut's own sender publishes on.
 fn is_ours(topic: &str) -> bool {
-    matches!(topic.split('/').next(), Some("triggers" | "replies" | "errors"))
+    access::allows(access::Role::Datanaut, access::Action::Publish, "", topic)
 }
 
 impl BrokerEventHandler for Desk {

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use self::draft::{Draft, Problem};
-use crate::source::{self, Outcome, Sources};
+use crate::source::{Outcome, Sources};
 use crate::{Decoded, DeviceKind, Reason, Rejected};
 
 /// Longest payload that is looked into: some 400 readings. What is longer waits on the device,
@@ -65,7 +65,7 @@ pub(crate) fn read(
 
 /// The device that the first reading names; readings of others cannot be used.
 fn named_device(drafts: &mut [Draft]) -> Result<Arc<str>, Problem> {
-    let named = drafts.iter().find_map(Draft::device).filter(|id| source::is_device_id(id));
+    let named = drafts.iter().find_map(Draft::device).filter(|id| crate::access::is_id(id));
     let Some(device) = named.map(Arc::from) else {
         let detail = "neither the topic nor `device` names a device".to_owned();
         return Err(Problem::new(Reason::UnknownTopic, detail));

@@ -6,6 +6,7 @@ mod access;
 mod acknowledgement;
 mod clients;
 mod hostile;
+mod matrix;
 mod rig;
 mod stall;
 mod wills;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ingest::broker::{Account, Broker, BrokerError, BrokerOptions, Credentials, TokenHash};
+use ingest::source::Outcome;
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Reason, Rejected};
 use tokio::sync::mpsc;
 
@@ -73,6 +74,13 @@ impl Rig {
     }
 
     pub fn try_start(options: &BrokerOptions) -> Result<Self, BrokerError> {
+        Self::with_decoder(options, decode)
+    }
+
+    pub fn with_decoder(
+        options: &BrokerOptions,
+        decode: impl Fn(&str, &Bytes, i64) -> Outcome + Send + Sync + 'static,
+    ) -> Result<Self, BrokerError> {
         let (sender, arrivals) = Arrivals::channel();
         let broker = Broker::start(options, decode, Clock::system(), sender)?;
         let addr = broker.local_addr();
@@ -90,11 +98,7 @@ impl Rig {
 }
 
 /// `telemetry/{kind}/{device}` holds nothing but is decodable; all else is unknown.
-fn decode(
-    topic: &str,
-    payload: &Bytes,
-    _now_ms: i64,
-) -> Result<Decoded, (Option<Arc<str>>, Rejected)> {
+fn decode(topic: &str, payload: &Bytes, _now_ms: i64) -> Outcome {
     let levels: Vec<&str> = topic.split('/').collect();
     let rejected = |reason| Rejected { reason, detail: String::new(), raw: payload.clone() };
     match levels.as_slice() {
