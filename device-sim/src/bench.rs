@@ -15,7 +15,7 @@ use crate::outcome::{Machine, Outcome, ServerSide};
 use crate::parts::Processes;
 use crate::publish::{Run, run_in_full};
 use crate::scenario::{ClockSpec, Scenario, ScenarioError};
-use crate::server::{Process, Server, ServerError, Totals, Usage};
+use crate::server::{Process, Seen, Server, ServerError, Totals};
 use crate::stats::lock;
 use crate::verify::{Limits, Verdict, judge};
 
@@ -83,16 +83,18 @@ pub async fn bench(
         true => Some(Listener::start(&options, settings.record.take()).await?),
         false => None,
     };
-    let watcher = Watcher::start(options.broker.port);
+    let watcher = Watcher::start(Some(options.broker.port));
     let started_at = Timestamp::now();
-    let run = match settings.processes {
+    let mut run = match settings.processes {
         Some(processes) => processes.run(options.ledger.take(), shutdown).await?,
         None => {
             let fleet = scenario.fleet(settings.scale, seed)?;
             run_in_full(fleet, options, shutdown).await
         }
     };
-    let (own_usage, server_usage) = watcher.stop().await;
+    let (mut own, server_seen) = watcher.stop().await;
+    own.add(std::mem::take(&mut run.seen));
+    let connections = run.report.connections;
     let verdict = match listener {
         Some(listener) => {
             let limits = Limits {
@@ -122,10 +124,12 @@ pub async fn bench(
         server: Some(ServerSide {
             totals: before.zip(after).map(|(before, after)| after.since(before)),
             balanced: after.map(Totals::balanced),
-            usage: server_usage,
+            kb_per_connection: server_seen.kb_per_connection(connections),
+            usage: server_seen.usage,
         }),
         seconds: run.seconds,
-        own_usage,
+        own_kb_per_connection: own.kb_per_connection(connections),
+        own_usage: own.usage,
     };
     outcome.judge(&scenario.limits);
     Ok(outcome)
@@ -215,40 +219,44 @@ impl Listener {
 }
 
 /// Looks every second at what the simulator and the server use.
-struct Watcher {
+pub(crate) struct Watcher {
     stop: watch::Sender<bool>,
-    task: JoinHandle<(Vec<Usage>, Vec<Usage>)>,
+    task: JoinHandle<(Seen, Seen)>,
 }
 
 impl Watcher {
-    fn start(port: u16) -> Self {
+    /// Looks at this process, and at that which listens on `port`.
+    pub(crate) fn start(port: Option<u16>) -> Self {
         let (stop, mut stopped) = watch::channel(false);
+        let mut own = Process::own();
+        let own_mb = own.resident_mb().unwrap_or_default();
         let task = tokio::spawn(async move {
-            let usage = Mutex::new((Vec::new(), Vec::new()));
-            let mut own = Process::own();
             // A server elsewhere is not seen.
-            let mut server =
-                spawn_blocking(move || Process::listening_on(port)).await.ok().flatten();
+            let find = move || Process::listening_on(port?);
+            let mut server = spawn_blocking(find).await.ok().flatten();
+            let server_mb = server.as_ref().and_then(Process::resident_mb).unwrap_or_default();
+            let begun = |at_start_mb| Seen { at_start_mb, usage: Vec::new() };
+            let seen = Mutex::new((begun(own_mb), begun(server_mb)));
             let looking = async {
                 let mut every = interval(Duration::from_secs(1));
                 every.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
                     every.tick().await;
-                    let mut usage = lock(&usage);
-                    usage.0.extend(own.usage());
-                    usage.1.extend(server.as_mut().and_then(Process::usage));
+                    let mut seen = lock(&seen);
+                    seen.0.usage.extend(own.usage());
+                    seen.1.usage.extend(server.as_mut().and_then(Process::usage));
                 }
             };
             tokio::select! {
                 () = looking => {}
                 _ = stopped.wait_for(|&stop| stop) => {}
             }
-            usage.into_inner().unwrap_or_default()
+            seen.into_inner().unwrap_or_default()
         });
         Self { stop, task }
     }
 
-    async fn stop(self) -> (Vec<Usage>, Vec<Usage>) {
+    pub(crate) async fn stop(self) -> (Seen, Seen) {
         self.stop.send_replace(true);
         self.task.await.unwrap_or_default()
     }

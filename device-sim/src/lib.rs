@@ -62,7 +62,7 @@ pub use publish::{Run, run, run_in_full};
 pub use reading::Kind;
 pub use report::{Latency, Report};
 pub use scenario::{ClockSpec, LimitSpec, Scenario, ScenarioError, names};
-pub use server::{ServerError, Totals, Usage, server_clock};
+pub use server::{Seen, ServerError, Totals, Usage, server_clock};
 pub use stats::Second;
 pub use transport::{Tls, TlsError};
 pub use trigger::Recorded;

@@ -30,8 +30,11 @@ pub struct Outcome {
     pub verdict: Option<Verdict>,
     pub server: Option<ServerSide>,
     pub seconds: Vec<Second>,
-    /// The simulator's own cost, second by second.
+    /// The simulator's own cost, second by second, over all its processes.
     pub own_usage: Vec<Usage>,
+    /// Memory that a connection with its device took, the run's own books included.
+    #[serde(default)]
+    pub own_kb_per_connection: Option<f64>,
 }
 
 /// What the server says, and costs.
@@ -43,6 +46,9 @@ pub struct ServerSide {
     pub balanced: Option<bool>,
     /// Empty where its process cannot be seen.
     pub usage: Vec<Usage>,
+    /// Memory that a connection took, with all that the server remembers of its device.
+    #[serde(default)]
+    pub kb_per_connection: Option<f64>,
 }
 
 /// Where the run took place.
@@ -119,6 +125,8 @@ pub(crate) fn figure(value: f64) -> String {
 
 /// Messages were made so late at the 99th percentile: the latencies are the simulator's as well.
 const LAG_LIMIT_MS: f64 = 10.0;
+/// With fewer, what a process takes anyway would be most of what a connection seems to take.
+const MANY_CONNECTIONS: u64 = 1_000;
 /// Share of all processors beyond which the simulator has little left.
 const BUSY_SHARE: f64 = 0.9;
 
@@ -251,6 +259,14 @@ impl fmt::Display for Outcome {
             }
             if let Some((cpu_pct, resident_mb)) = mean_and_most(&server.usage) {
                 writeln!(f, "                {cpu_pct:.0} % of a processor, {resident_mb:.0} MB")?;
+            }
+        }
+        if self.report.connections >= MANY_CONNECTIONS {
+            let server_kb = self.server.as_ref().and_then(|server| server.kb_per_connection);
+            for (who, kb) in [("simulator", self.own_kb_per_connection), ("server", server_kb)] {
+                if let Some(kb) = kb {
+                    writeln!(f, "{who:<16}{kb:.1} kB a connection")?;
+                }
             }
         }
         for check in &self.checks {

@@ -14,11 +14,12 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 
-use crate::bench::{BenchError, Settings};
+use crate::bench::{BenchError, Settings, Watcher};
 use crate::options::{Gate, Options, Part};
 use crate::publish::{Run, run_in_full};
 use crate::report::{Report, latency};
 use crate::scenario::Scenario;
+use crate::server::Seen;
 use crate::stats::{Second, histogram};
 use crate::truth::{Ledger, Truth};
 use crate::verify::Clock;
@@ -34,6 +35,7 @@ struct Counted {
     clock: Clock,
     latency_us: Vec<(u64, u64)>,
     lag_us: Vec<(u64, u64)>,
+    seen: Seen,
 }
 
 /// Publishes for one part of a scenario's fleet, as one of several processes.
@@ -46,6 +48,7 @@ pub async fn part(
     mut options: Options,
     part: Part,
 ) -> Result<(), BenchError> {
+    let watcher = Watcher::start(None);
     settings.fill(scenario, &mut options).await?;
     let fleet = scenario.fleet(settings.scale, options.seed)?.part(part);
     options.connections = options.connections.div_ceil(part.of);
@@ -66,6 +69,7 @@ pub async fn part(
         Ok::<_, std::io::Error>(())
     });
     let run = run_in_full(fleet, options, std::future::pending()).await;
+    let (seen, _) = watcher.stop().await;
     let sparse = |us: &Histogram<u64>| {
         us.iter_recorded().map(|at| (at.value_iterated_to(), at.count_at_value())).collect()
     };
@@ -76,6 +80,7 @@ pub async fn part(
         seconds: run.seconds,
         truths: run.truths,
         clock: run.clock,
+        seen,
     };
     say(&serde_json::to_vec(&counted).map_err(std::io::Error::other)?)?;
     Ok(())
@@ -199,11 +204,13 @@ fn merged(parts: Vec<Counted>) -> Result<Run, BenchError> {
         seconds: first.seconds,
         truths: first.truths,
         clock: first.clock,
+        seen: first.seen,
     };
     for part in parts {
         add_report(&mut run.report, part.report);
         add_seconds(&mut run.seconds, part.seconds);
         run.truths.extend(part.truths);
+        run.seen.add(part.seen);
         record(&mut run.latency_us, &part.latency_us);
         record(&mut run.lag_us, &part.lag_us);
     }

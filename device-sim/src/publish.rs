@@ -16,6 +16,7 @@ use crate::connection::{Connection, GOODBYE};
 use crate::fleet::Fleet;
 use crate::options::{Gate, Options};
 use crate::report::{Report, report};
+use crate::server::Seen;
 use crate::stats::{Second, Stats, lock};
 use crate::truth::{Ledger, Truth};
 use crate::verify::Clock;
@@ -90,6 +91,8 @@ pub struct Run {
     pub clock: Clock,
     pub(crate) latency_us: Histogram<u64>,
     pub(crate) lag_us: Histogram<u64>,
+    /// What processes of their own used, if it took several.
+    pub(crate) seen: Seen,
 }
 
 const CONNECTING_AT_ONCE: usize = 64;
@@ -155,6 +158,7 @@ pub async fn run_in_full(
         clock: start.map_or(Clock::WALL, Start::clock),
         latency_us: lock(&shared.stats.latency_us).clone(),
         lag_us: lock(&shared.stats.lag_us).clone(),
+        seen: Seen::default(),
     }
 }
 

@@ -136,12 +136,13 @@ fn json() -> String {
 }
 
 /// The scenarios that ship.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("smoke", include_str!("../scenarios/smoke.toml")),
     ("morning-rush", include_str!("../scenarios/morning-rush.toml")),
     ("winter-week", include_str!("../scenarios/winter-week.toml")),
     ("reconnect-storm", include_str!("../scenarios/reconnect-storm.toml")),
     ("soak", include_str!("../scenarios/soak.toml")),
+    ("crowd", include_str!("../scenarios/crowd.toml")),
 ];
 
 /// Why there is no such scenario, or none that can be run.

@@ -125,6 +125,36 @@ pub fn server_clock(url: &str) -> Result<WeatherClock, ServerError> {
     Ok(WeatherClock { at, speed })
 }
 
+/// What a process was seen to use during a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// Before anything happened.
+    pub at_start_mb: f64,
+    /// Second by second.
+    pub usage: Vec<Usage>,
+}
+
+impl Seen {
+    /// Another process that did the same.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.at_start_mb += other.at_start_mb;
+        if self.usage.len() < other.usage.len() {
+            self.usage.resize(other.usage.len(), Usage::default());
+        }
+        for (sum, part) in self.usage.iter_mut().zip(other.usage) {
+            sum.cpu_pct += part.cpu_pct;
+            sum.resident_mb += part.resident_mb;
+        }
+    }
+
+    /// By how much it grew, for each of so many connections.
+    pub(crate) fn kb_per_connection(&self, connections: u64) -> Option<f64> {
+        let most_mb = self.usage.iter().map(|usage| usage.resident_mb).fold(0.0, f64::max);
+        let grown_kb = (most_mb - self.at_start_mb) * 1024.0;
+        (!self.usage.is_empty()).then(|| grown_kb / connections.max(1) as f64)
+    }
+}
+
 /// What a process used in a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
@@ -163,6 +193,13 @@ impl Process {
         None
     }
 
+    /// The memory it has now.
+    pub(crate) fn resident_mb(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(self.folder.join("status")).ok()?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(resident.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
+    }
+
     /// What it has used since the last call.
     pub(crate) fn usage(&mut self) -> Option<Usage> {
         let stat = std::fs::read_to_string(self.folder.join("stat")).ok()?;
@@ -171,16 +208,14 @@ impl Process {
         let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let mut ticks = || words.next()?.parse::<f64>().ok();
         let cpu_s = (ticks()? + ticks()?) / TICKS_PER_S;
-        let status = std::fs::read_to_string(self.folder.join("status")).ok()?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let resident_kb: f64 = resident.split_whitespace().next()?.parse().ok()?;
+        let resident_mb = self.resident_mb()?;
         let now = Instant::now();
         let before = self.before.replace((now, cpu_s));
         let (then, before_s) = before?;
         let seconds = (now - then).as_secs_f64().max(1e-3);
         Some(Usage {
             cpu_pct: (cpu_s - before_s) / seconds * 100.0,
-            resident_mb: resident_kb / 1024.0,
+            resident_mb,
         })
     }
 }

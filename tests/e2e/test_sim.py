@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from datanaut import BINARIES, Datanaut, Process, acknowledged, free_port, run, wait_for
+from datanaut import BINARIES, ROOT, Datanaut, Process, acknowledged, free_port, run, wait_for
 
 EVERYTHING_WRONG = Path(__file__).parent / "everything-wrong.toml"
 
@@ -67,6 +67,17 @@ def registry_of(scenario, tmp_path):
     registry = tmp_path / "registry.toml"
     registry.write_text(run(BINARIES / "device-sim", "registry", scenario)[1])
     return registry
+
+
+def test_a_minute_of_the_demo_passes_all_its_checks(tmp_path):
+    """With the registry that ships, as the documentation says to run it."""
+    with Datanaut(tmp_path, registry=ROOT / "registry.toml") as server:
+        code, report, out = run_scenario(server, tmp_path, "smoke")
+    assert code == 0 and report["passed"], out
+    travel = report["verdict"]["products"]["travel"]
+    assert travel["found"] == travel["expected"] >= 2
+    checked = {check["what"] for check in report["checks"]}
+    assert {"precision, travel", "recall, travel", "told under two ids, travel"} <= checked
 
 
 def test_nothing_acknowledged_is_lost_when_everything_goes_wrong(tmp_path):

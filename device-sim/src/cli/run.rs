@@ -12,7 +12,7 @@ use super::connect::{Connect, append_to, create, ensure_connected, interrupted, 
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
-    /// smoke, morning-rush, winter-week, reconnect-storm, soak, or a TOML file; without one, the
+    /// smoke, morning-rush, winter-week, reconnect-storm, soak, crowd, or a TOML file; without one, the
     /// demo fleet as it lives
     scenario: Option<String>,
     #[command(flatten)]
