@@ -1,6 +1,7 @@
 //! Runs a scenario: listens, publishes, watches the server, and judges.
 
 use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::claims::claim_line;
 use crate::listen::{Heard, listen};
 use crate::options::{ClockStart, Mix, Options, Protocol, Qos};
 use crate::outcome::{Machine, Outcome, ServerSide};
@@ -17,6 +19,7 @@ use crate::publish::{Run, run_in_full};
 use crate::scenario::{ClockSpec, Scenario, ScenarioError};
 use crate::server::{Process, Seen, Server, ServerError, Totals};
 use crate::stats::lock;
+use crate::truth::Truth;
 use crate::verify::{Limits, Verdict, judge};
 
 /// How a scenario is run.
@@ -40,6 +43,8 @@ pub struct Settings {
     pub command: String,
     /// Keep the triggers that come.
     pub record: Option<File>,
+    /// Write down the claims that insurers report, one message a line.
+    pub claims: Option<File>,
     /// Publish from processes of their own.
     pub processes: Option<Processes>,
 }
@@ -55,6 +60,8 @@ pub enum BenchError {
     NoHttp,
     #[error("cannot listen to triggers: {0}")]
     Listen(#[from] std::io::Error),
+    #[error("cannot write the claims: {0}")]
+    Claims(std::io::Error),
     #[error("a process of the simulator {0}")]
     Process(String),
     #[error("a task of the simulator failed: {0}")]
@@ -92,12 +99,20 @@ pub async fn bench(
             run_in_full(fleet, options, shutdown).await
         }
     };
+    if let (Some(file), Some(rates)) = (settings.claims.take(), &scenario.claims) {
+        write_claims(file, &run.truths, &rates.insurer)?;
+    }
     let (mut own, server_seen) = watcher.stop().await;
     own.add(std::mem::take(&mut run.seen));
     let connections = run.report.connections;
     let verdict = match listener {
         Some(listener) => {
+            let mut products = vec!["travel".to_owned()];
+            if scenario.weather_is_told {
+                products.push("winter_tyres".to_owned());
+            }
             let limits = Limits {
+                products,
                 precision: scenario.limits.precision.unwrap_or(0.0),
                 recall: scenario.limits.recall.unwrap_or(0.0),
                 ..Limits::default()
@@ -154,7 +169,7 @@ impl Settings {
         if let Some(seconds) = self.seconds {
             options.duration = Some(Duration::from_secs_f64(seconds.clamp(0.1, 3.2e7)));
         }
-        options.keep_truths = scenario.verify;
+        options.keep_truths = scenario.verify || scenario.claims.is_some();
         if scenario.clock == ClockSpec::Server {
             let server = Server::new(self.http.as_deref().ok_or(BenchError::NoHttp)?);
             let (at, speed) = spawn_blocking(move || server.clock()).await??;
@@ -165,6 +180,15 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+fn write_claims(file: File, truths: &[Truth], insurer: &str) -> Result<(), BenchError> {
+    let mut file = BufWriter::new(file);
+    let lines = truths.iter().filter_map(|truth| claim_line(truth, insurer));
+    for line in lines {
+        writeln!(file, "{line}").map_err(BenchError::Claims)?;
+    }
+    file.flush().map_err(BenchError::Claims)
 }
 
 async fn totals(server: Option<&Server>) -> Result<Option<Totals>, BenchError> {

@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
-use crate::geo::Path;
+use crate::advice::{Advice, Seen};
+use crate::borders::Borders;
+use crate::claims::{Accidents, ClaimRates};
+use crate::geo::{Path, Position};
 use crate::motion::{Motion, Pace};
 use crate::noise::{GpsError, between, normal};
 use crate::places::{Country, PLACES};
 use crate::reading::{Fix, Reading, TimeFormat, Value};
 use crate::roads::{Network, PlaceIndex};
-use crate::truth::Borders;
-use crate::weather::{Surface, local_hour, outdoor_c, surface};
+use crate::surface::{Surface, cell, surface};
+use crate::truth::{Found, What};
+use crate::weather::{HOUR_MS, local_hour, outdoor_c};
 
 /// Where the car drives to next when it has arrived.
 #[derive(Clone, Debug)]
@@ -47,9 +51,17 @@ pub(crate) struct Car {
     tread_mm: f64,
     fuel_pct: f64,
     surface: Surface,
-    looked_ms: i64,
+    /// The hour and the cell that the road was looked at for.
+    looked: Option<(i64, Position)>,
     seq: u64,
-    pub(crate) borders: Borders,
+    borders: Borders,
+    advice: Advice,
+    accidents: Option<Accidents>,
+    /// Of this trip: when it began, and the odometer then.
+    set_off: Option<(i64, f64)>,
+    /// Metres on each surface.
+    driven_m: [f64; 4],
+    found: Vec<Found>,
 }
 
 /// A tank lasts this far.
@@ -101,10 +113,35 @@ impl Car {
             tread_mm: between(rng, 2.2, 8.0),
             fuel_pct: between(rng, 50.0, 100.0),
             surface: Surface::Dry,
-            looked_ms: i64::MIN / 2,
+            looked: None,
             seq: 0,
             borders: Borders::default(),
+            advice: Advice::default(),
+            accidents: None,
+            set_off: None,
+            driven_m: [0.0; 4],
+            found: Vec::new(),
         }
+    }
+
+    /// The same car, which has accidents.
+    pub(crate) fn with_accidents(mut self, rates: Arc<ClaimRates>, rng: Rng) -> Self {
+        self.accidents = Some(Accidents::new(rates, rng));
+        self
+    }
+
+    /// What has become certain since the last call; all that is left, when nobody looks any longer.
+    pub(crate) fn found(&mut self, finished: bool) -> Vec<Found> {
+        let mut found = std::mem::take(&mut self.found);
+        found.extend(if finished { self.borders.finish() } else { self.borders.take() });
+        let driven_m = self.driven_m.iter().sum::<f64>();
+        if finished && driven_m > 0.0 {
+            let [dry_km, wet_km, snow_km, ice_km] = self.driven_m.map(km);
+            let tyre = self.tyre.to_owned();
+            let driven = What::Driven { tyre, dry_km, wet_km, snow_km, ice_km };
+            found.push(Found::noticed(self.now_ms.unwrap_or_default(), None, driven));
+        }
+        found
     }
 
     /// What the car reports at `now_ms`.
@@ -112,14 +149,22 @@ impl Car {
         let gap_ms = self.now_ms.map_or(0, |before| now_ms - before);
         self.now_ms = Some(now_ms);
         self.drive(now_ms, gap_ms.clamp(0, LONGEST_STEP_MS), rng);
-        self.borders.report(now_ms, &self.motion);
         let (truth, altitude_m, course_deg) = self.motion.at();
-        let (position, accuracy_m) = self.gps.fix(truth, now_ms, self.gps_sigma_m, rng);
+        // A tunnel takes the satellites, and what is known from them; the wheels go on counting.
+        let sees_the_sky = !self.motion.path().covered(self.motion.along_m());
+        let fix = sees_the_sky.then(|| {
+            self.borders.report(now_ms, &self.motion);
+            self.consider_tyres(now_ms, truth, altitude_m);
+            let (position, accuracy_m) = self.gps.fix(truth, now_ms, self.gps_sigma_m, rng);
+            Fix { position, accuracy_m, decimals: 7 }
+        });
         let acceleration_mps2 = self.motion.acceleration_mps2();
-        let mut measures = vec![
-            ("speed_mps", Value::Number(self.motion.speed_mps(), 2)),
-            ("course_deg", Value::Number(course_deg, 1)),
-            ("altitude_m", Value::Number(altitude_m, 0)),
+        let mut measures = vec![("speed_mps", Value::Number(self.motion.speed_mps(), 2))];
+        if fix.is_some() {
+            measures.push(("course_deg", Value::Number(course_deg, 1)));
+            measures.push(("altitude_m", Value::Number(altitude_m, 0)));
+        }
+        measures.extend([
             ("acceleration_mps2", Value::Number(acceleration_mps2, 2)),
             ("odometer_m", Value::Number(self.odometer_m, 1)),
             ("ambient_c", Value::Number(outdoor_c(truth, altitude_m, now_ms), 1)),
@@ -127,7 +172,7 @@ impl Car {
             ("tyre", Value::Word(self.tyre)),
             ("tread_mm", Value::Number(self.tread_mm, 1)),
             ("fuel_pct", Value::Number(self.fuel_pct, 1)),
-        ];
+        ]);
         if acceleration_mps2 < -self.grip_mps2() {
             measures.push(("abs_active", Value::Flag(true)));
         }
@@ -136,9 +181,21 @@ impl Car {
             ts_ms: now_ms,
             time_format: TimeFormat::EpochMs,
             seq: self.seq - 1,
-            fix: Some(Fix { position, accuracy_m, decimals: 7 }),
+            fix,
             measures,
         }
+    }
+
+    fn consider_tyres(&mut self, now_ms: i64, at: Position, altitude_m: f64) {
+        let seen = Seen {
+            at,
+            altitude_m,
+            country: self.motion.path().country(self.motion.along_m()),
+            drives: self.motion.speed_mps() >= 0.005,
+            tyre: self.tyre,
+            tread_mm: (self.tread_mm * 10.0).round() / 10.0,
+        };
+        self.found.extend(self.advice.report(now_ms, seen));
     }
 
     /// Braking harder than this makes the wheels slip.
@@ -163,14 +220,14 @@ impl Car {
         }
     }
 
-    /// The road changes with the hour and the place; a look every minute will do.
+    /// The road changes with the hour and the place.
     fn look_at_the_road(&mut self, now_ms: i64) {
-        if now_ms < self.looked_ms + 60_000 {
-            return;
+        let at = self.motion.at().0;
+        let here = (now_ms.div_euclid(HOUR_MS), cell(at));
+        if self.looked != Some(here) {
+            self.looked = Some(here);
+            self.surface = surface(at, now_ms);
         }
-        self.looked_ms = now_ms;
-        let (at, altitude_m, _) = self.motion.at();
-        self.surface = surface(at, altitude_m, now_ms);
     }
 
     fn drive(&mut self, now_ms: i64, gap_ms: i64, rng: &mut Rng) {
@@ -190,7 +247,12 @@ impl Car {
         let shuttles = matches!(self.plan, Plan::Shuttle);
         let hurry = if shuttles { hurry } else { hurry * self.caution() };
         let metres = self.motion.advance(seconds, self.pace, hurry, brake_mps2);
+        if metres > 0.0 {
+            self.set_off.get_or_insert((now_ms - gap_ms, self.odometer_m));
+        }
         self.odometer_m += metres;
+        self.driven_m[self.surface as usize] += metres;
+        self.may_crash(now_ms, metres);
         self.tread_mm = (self.tread_mm - metres * WEAR_MM_PER_M).max(1.6);
         self.fuel_pct = (self.fuel_pct - metres / RANGE_M * 100.0).max(0.0);
         if self.motion.arrived() {
@@ -206,7 +268,25 @@ impl Car {
                 }
             };
             self.parked_until_ms = Some(now_ms + (pause_s * 1e3) as i64);
+            self.end_trip(now_ms);
         }
+    }
+
+    /// Of a trip that was under way at the first look, what was seen of it counts.
+    fn end_trip(&mut self, now_ms: i64) {
+        if let Some((since_ms, odometer_m)) = self.set_off.take() {
+            let lasted_s = (now_ms - since_ms) as f64 / 1e3;
+            let what = What::TripEnded { lasted_s, km: km(self.odometer_m - odometer_m) };
+            self.found.push(Found::noticed(now_ms, Some(self.motion.at().0), what));
+        }
+    }
+
+    fn may_crash(&mut self, now_ms: i64, metres: f64) {
+        let Some(accidents) = &mut self.accidents else { return };
+        let speed_mps = self.motion.speed_mps();
+        let claim = accidents.on(metres, self.surface, self.tyre, speed_mps);
+        let at = self.motion.at().0;
+        self.found.extend(claim.map(|claim| Found::noticed(now_ms, Some(at), claim)));
     }
 
     /// Slow lorries ahead every few minutes; somebody cutting in now and then.
@@ -221,6 +301,8 @@ impl Car {
             let brake_mps2 = between(rng, 4.0, 7.5);
             let until_ms = now_ms + 4_000;
             self.traffic = Some(Traffic { hurry: 0.6, brake_mps2, until_ms });
+            let what = What::HarshBraking { mps2: (brake_mps2 * 100.0).round() / 100.0 };
+            self.found.push(Found::noticed(now_ms, Some(self.motion.at().0), what));
         } else if rng.f64() < seconds / 300.0 {
             let hurry = (0.85 + 0.04 * normal(rng)).clamp(0.7, 1.0);
             let until_ms = now_ms + (between(rng, 15.0, 60.0) * 1e3) as i64;
@@ -246,6 +328,10 @@ impl Car {
     }
 }
 
+fn km(metres: f64) -> f64 {
+    metres.round() / 1e3
+}
+
 fn next_way(network: &Network, from: PlaceIndex, rng: &mut Rng) -> (Path, PlaceIndex) {
     let legs = rng.usize(2..5);
     let way = network.wander(from, legs, rng);
@@ -257,8 +343,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::Car;
+    use crate::geo::Position;
+    use crate::motion::Motion;
     use crate::reading::{Reading, Value};
-    use crate::roads::Network;
+    use crate::roads::{Network, place};
+    use crate::truth::What;
 
     fn number(reading: &Reading, name: &str) -> f64 {
         match reading.measures.iter().find(|(measure, _)| *measure == name) {
@@ -268,12 +357,58 @@ mod tests {
     }
 
     #[test]
+    fn a_tunnel_takes_the_fixes_and_gives_them_back() {
+        let network = Arc::new(Network::new());
+        let way = ["Göschenen", "Airolo", "Bellinzona"].map(|name| place(name).unwrap());
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut car = Car::shuttle(network.path(&way), 0.0, &mut rng);
+        car.motion = Motion::new(network.path(&way), 0.0, 0.0);
+        let readings: Vec<_> = (0..1_800)
+            .map(|second| car.next(1_768_867_200_000 + second * 1_000, &mut rng))
+            .collect();
+        let dark = readings.iter().filter(|reading| reading.fix.is_none()).count();
+        // 15.6 km in a straight line, at 80 km/h.
+        assert!((600..1_000).contains(&dark), "{dark} s without a fix");
+        assert!(readings.last().unwrap().fix.is_some());
+        for pair in readings.windows(2).filter(|pair| pair[1].fix.is_none()) {
+            assert!(number(&pair[1], "odometer_m") >= number(&pair[0], "odometer_m"));
+        }
+    }
+
+    #[test]
+    fn trips_add_up_to_what_was_driven() {
+        let network = Arc::new(Network::new());
+        let mut rng = fastrand::Rng::with_seed(3);
+        let mut car = Car::wanderer(network, false, &mut rng);
+        for second in 0..86_400 {
+            car.next(1_768_867_200_000 + second * 1_000, &mut rng);
+        }
+        let (mut trips_km, mut driven_km) = (0.0, 0.0);
+        for found in car.found(true) {
+            match found.what {
+                What::TripEnded { lasted_s, km } => {
+                    assert!(km > 0.1 && km / lasted_s * 1e3 < 45.0, "{km} km in {lasted_s} s");
+                    trips_km += km;
+                }
+                What::Driven { dry_km, wet_km, snow_km, ice_km, .. } => {
+                    driven_km = dry_km + wet_km + snow_km + ice_km;
+                }
+                _ => {}
+            }
+        }
+        // The last trip has not ended.
+        let under_way_km = driven_km - trips_km;
+        assert!(trips_km > 300.0 && (-0.1..700.0).contains(&under_way_km), "{under_way_km} km");
+    }
+
+    #[test]
     fn a_day_at_the_wheel_is_physically_possible() {
         let network = Arc::new(Network::new());
         for seed in 0..8 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut car = Car::wanderer(Arc::clone(&network), false, &mut rng);
             let mut before: Option<Reading> = None;
+            let mut seen: Option<(i64, Position)> = None;
             let mut driven_m = 0.0;
             for second in 0..86_400 {
                 let now = car.next(1_768_867_200_000 + second * 1_000, &mut rng);
@@ -281,9 +416,14 @@ mod tests {
                 assert!((-9.0..3.0).contains(&number(&now, "acceleration_mps2")), "{now:?}");
                 assert!((0.0..=100.0).contains(&number(&now, "fuel_pct")), "{now:?}");
                 assert!((-30.0..40.0).contains(&number(&now, "ambient_c")));
+                if let Some(fix) = now.fix {
+                    // Also over a tunnel.
+                    let (at, there) = seen.unwrap_or((second - 1, fix.position));
+                    let metres = there.distance_m(fix.position);
+                    assert!(metres < 60.0 * (second - at) as f64, "{metres} m, {now:?}");
+                    seen = Some((second, fix.position));
+                }
                 if let Some(before) = before {
-                    let on = |r: &Reading| r.fix.unwrap().position;
-                    assert!(on(&before).distance_m(on(&now)) < 60.0, "{before:?} {now:?}");
                     let step_m = number(&now, "odometer_m") - number(&before, "odometer_m");
                     assert!(step_m >= 0.0);
                     assert!(number(&now, "tread_mm") <= number(&before, "tread_mm"));

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
 
+use crate::device::Message;
 use crate::faults::{MessageFault, Trouble, spoilt};
-use crate::fleet::{Fleet, Message, device_rng};
+use crate::fleet::{Fleet, device_rng};
 use crate::options::{Login, Protocol};
 use crate::outbox::{Entry, Matter, Outbox};
 use crate::packet::{Ack, Hello, Incoming};

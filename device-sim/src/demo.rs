@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::car::Car;
-use crate::fleet::{Device, Fleet, Thing, device_rng};
+use crate::device::{Device, Thing};
+use crate::fleet::{Fleet, device_rng};
 use crate::geo::{Path, Position};
 use crate::places::PLACES;
 use crate::product::{Model, Product};

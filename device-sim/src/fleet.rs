@@ -6,18 +6,16 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
-use crate::car::Car;
-use crate::faults::{ClockFault, Faults};
+use crate::claims::ClaimRates;
+use crate::device::{Device, Message, Thing};
+use crate::faults::Faults;
 use crate::format::Format;
 use crate::options::{Mix, Part};
-use crate::places::PLACES;
-use crate::product::{Model, Product};
-use crate::reading::{Kind, Reading};
-use crate::roads::{Network, place};
+use crate::people::anything;
+use crate::reading::Kind;
+use crate::roads::Network;
 use crate::schedule::{Load, Schedule};
-use crate::thermostat::Thermostat;
-use crate::tracker::{Life, Tracker};
-use crate::truth::{Crossing, Truth};
+use crate::truth::Truth;
 
 /// How often the devices of a load test report, all together.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,126 +23,6 @@ pub enum Rate {
     PerSecond(f64),
     /// As soon as the broker has acknowledged enough.
     Max,
-}
-
-/// What a device is.
-#[derive(Clone, Debug)]
-pub(crate) enum Thing {
-    Car(Car),
-    Tracker(Tracker),
-    Thermostat(Thermostat),
-    Product(Product),
-}
-
-impl Thing {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Car(_) => Kind::Car,
-            Self::Tracker(_) => Kind::Tracker,
-            Self::Thermostat(_) => Kind::Thermostat,
-            Self::Product(_) => Kind::Product,
-        }
-    }
-
-    fn next(&mut self, now_ms: i64, rng: &mut Rng) -> Reading {
-        match self {
-            Self::Car(car) => car.next(now_ms, rng),
-            Self::Tracker(tracker) => tracker.next(now_ms, rng),
-            Self::Thermostat(thermostat) => thermostat.next(now_ms, rng),
-            Self::Product(product) => product.next(now_ms, rng),
-        }
-    }
-
-    fn crossings(&mut self, finished: bool) -> Vec<Crossing> {
-        let borders = match self {
-            Self::Car(car) => &mut car.borders,
-            Self::Tracker(tracker) => &mut tracker.borders,
-            Self::Thermostat(_) | Self::Product(_) => return Vec::new(),
-        };
-        if finished { borders.finish() } else { borders.take() }
-    }
-}
-
-/// A device with its id, its own randomness and its schedule.
-#[derive(Clone, Debug)]
-pub(crate) struct Device {
-    id: Arc<str>,
-    topic: Arc<str>,
-    format: Format,
-    thing: Thing,
-    rng: Rng,
-    schedule: Schedule,
-    /// Readings in a message, evenly spread over the time since the one before.
-    batch: u32,
-    clock: Option<ClockFault>,
-}
-
-impl Device {
-    /// A device that reports one reading in JSON every so many microseconds.
-    pub(crate) fn new(id: String, thing: Thing, interval_us: i64, rng: Rng) -> Self {
-        let schedule = Schedule::Every { interval_us };
-        Self::in_format(id, thing, Format::Json, schedule, 1, rng)
-    }
-
-    fn in_format(
-        id: String,
-        thing: Thing,
-        format: Format,
-        schedule: Schedule,
-        batch: u32,
-        rng: Rng,
-    ) -> Self {
-        // The apps send one location a message, and only trackers speak OwnTracks.
-        let (format, batch) = match (format, &thing) {
-            (Format::OwnTracks, Thing::Tracker(_)) => (format, 1),
-            (Format::OwnTracks, _) => (Format::Json, batch),
-            _ => (format, batch),
-        };
-        let topic = match (format, id.split_once('-')) {
-            (Format::OwnTracks, Some((user, device))) => format!("owntracks/{user}/{device}"),
-            _ => format!("telemetry/{}/{id}", thing.kind().name()),
-        };
-        Self {
-            id: id.into(),
-            topic: topic.into(),
-            format,
-            thing,
-            rng,
-            schedule,
-            batch,
-            clock: None,
-        }
-    }
-}
-
-impl Device {
-    /// What a server can know of a crossing: nothing, if none of the device's times can be used.
-    fn truth(&self, crossing: Crossing, published_ms: i64) -> Option<Truth> {
-        let every_us = self.schedule.interval_us() / i64::from(self.batch);
-        let off_ms = match self.clock {
-            None => 0,
-            Some(ClockFault::Skewed(by_ms)) => by_ms,
-            Some(ClockFault::Ahead | ClockFault::Unset | ClockFault::GpsRollover) => return None,
-        };
-        Some(crossing.truth(&self.id, every_us / 1_000, published_ms, off_ms))
-    }
-}
-
-/// A message to publish.
-#[derive(Clone, Debug)]
-pub struct Message {
-    pub device: Arc<str>,
-    pub topic: Arc<str>,
-    /// Time and sequence number of its last reading.
-    pub ts_ms: i64,
-    pub seq: u64,
-    pub readings: u32,
-    /// The device's clock shows times that nobody can believe.
-    pub wrong_time: bool,
-    pub payload: Vec<u8>,
-    /// When it was due, in microseconds since the start; negative for what a device had kept
-    /// while it was offline.
-    pub due_us: i64,
 }
 
 /// Devices of one kind that report at a load all together, or each at an interval.
@@ -158,6 +36,8 @@ pub(crate) struct Group {
     pub(crate) timing: Timing,
     /// They live through days: they park for hours and stay at home at night.
     pub(crate) everyday: bool,
+    /// The accidents that its cars have.
+    pub(crate) claims: Option<Arc<ClaimRates>>,
 }
 
 #[derive(Clone, Debug)]
@@ -198,7 +78,8 @@ impl Fleet {
             Rate::Max => Timing::Unpaced,
         };
         let (prefix, format) = (prefix.to_owned(), Mix::all(Format::Json));
-        Self::of(&[Group { kind, count, prefix, format, batch: 1, timing, everyday: false }], seed)
+        let (everyday, claims) = (false, None);
+        Self::of(&[Group { kind, count, prefix, format, batch: 1, timing, everyday, claims }], seed)
     }
 
     /// All devices of `groups`.
@@ -213,6 +94,13 @@ impl Fleet {
             for index in 0..group.count {
                 let mut rng = device_rng(seed, devices.len());
                 let thing = anything(group.kind, group.everyday, &network, &mut rng);
+                let thing = match (thing, &group.claims) {
+                    (Thing::Car(car), Some(rates)) => {
+                        let accidents = device_rng(seed.rotate_left(16), devices.len());
+                        Thing::Car(car.with_accidents(Arc::clone(rates), accidents))
+                    }
+                    (thing, _) => thing,
+                };
                 let (schedule, offset_us) = match (&group.timing, &load) {
                     (Timing::Every { interval_us }, _) => {
                         let offset = *interval_us as f64 / group.count as f64 * index as f64;
@@ -272,7 +160,7 @@ impl Fleet {
     pub(crate) fn afflict(&mut self, faults: &Faults, seed: u64) {
         for (index, device) in self.devices.iter_mut().enumerate() {
             // Of its own, so that the devices do the same with faults as without.
-            device.clock = faults.of_clock(&mut device_rng(!seed, index));
+            device.afflict(faults.of_clock(&mut device_rng(!seed, index)));
         }
     }
 
@@ -307,33 +195,10 @@ impl Fleet {
         let Reverse((turn_us, index)) = self.due.pop()?;
         let device = &mut self.devices[index];
         let due_us = if self.unpaced { now_us } else { turn_us };
-        let every_us = device.schedule.interval_us() / i64::from(device.batch);
-        let mut readings = Vec::with_capacity(device.batch as usize);
-        for behind in (0..i64::from(device.batch)).rev() {
-            let ts_ms = self.start_ms + (due_us - behind * every_us).div_euclid(1_000);
-            let mut reading = device.thing.next(ts_ms, &mut device.rng);
-            if let Some(clock) = device.clock {
-                reading.ts_ms = clock.shown_ms(ts_ms, self.start_ms);
-            }
-            readings.push(reading);
-        }
-        let crossings = device.thing.crossings(false);
-        // Several readings in a message go out with the last of them.
-        let published_us = if device.batch > 1 { due_us.max(0) } else { 0 };
-        let published_ms = self.start_ms + published_us / 1_000;
-        let truths = crossings.into_iter().filter_map(|c| device.truth(c, published_ms));
+        let (message, truths) = device.report(self.start_ms, due_us)?;
         self.truths.extend(truths);
         self.due.push(Reverse((device.schedule.next_us(turn_us), index)));
-        Some(Message {
-            device: Arc::clone(&device.id),
-            topic: Arc::clone(&device.topic),
-            ts_ms: readings.last()?.ts_ms,
-            seq: readings.last()?.seq,
-            readings: device.batch,
-            wrong_time: !matches!(device.clock, None | Some(ClockFault::Skewed(_))),
-            payload: device.format.encode(&readings),
-            due_us,
-        })
+        Some(message)
     }
 
     /// What happened in the messages since the last call and ought to be noticed.
@@ -344,9 +209,7 @@ impl Fleet {
     /// What was happening when the last message was made, and may be noticed or not.
     pub fn finish(&mut self) -> Vec<Truth> {
         for device in &mut self.devices {
-            let crossings = device.thing.crossings(true);
-            let truths = crossings.into_iter().filter_map(|c| device.truth(c, self.start_ms));
-            self.truths.extend(truths);
+            self.truths.extend(device.truths(true, self.start_ms));
         }
         self.take_truths()
     }
@@ -394,52 +257,6 @@ pub(crate) fn device_rng(seed: u64, index: usize) -> Rng {
     Rng::with_seed(rng.u64(..))
 }
 
-/// Towns so far from any border that nobody gets there on foot or on the way to work.
-const INLAND: [&str; 20] = [
-    "Utrecht",
-    "Eindhoven",
-    "Antwerpen",
-    "Gent",
-    "Köln",
-    "Duisburg",
-    "Osnabrück",
-    "Metz",
-    "Karlsruhe",
-    "Zürich",
-    "Augsburg",
-    "München",
-    "Innsbruck",
-    "Nürnberg",
-    "Praha",
-    "Wrocław",
-    "Berlin",
-    "Poznań",
-    "Hamburg",
-    "Kolding",
-];
-
-fn anything(kind: Kind, everyday: bool, network: &Arc<Network>, rng: &mut Rng) -> Thing {
-    let town = &PLACES[place(INLAND[rng.usize(..INLAND.len())]).unwrap_or_default()];
-    let home = town.position().moved(rng.f64() * 4e3 - 2e3, rng.f64() * 4e3 - 2e3);
-    match kind {
-        Kind::Car => Thing::Car(Car::wanderer(Arc::clone(network), everyday, rng)),
-        Kind::Tracker => {
-            let life = match rng.u8(..3) {
-                0 => Life::Strolls { runs: rng.bool() },
-                _ => Life::Commutes { work: home.moved(2_500.0, 3_000.0), drives: rng.bool() },
-            };
-            Thing::Tracker(Tracker::new(home, life, (120.0, 3_600.0), rng))
-        }
-        Kind::Thermostat => {
-            Thing::Thermostat(Thermostat::new(home, town.altitude_m, rng.u8(..50) > 0, rng))
-        }
-        Kind::Product => {
-            let model = if rng.bool() { Model::WashingMachine } else { Model::CoffeeMachine };
-            Thing::Product(Product::new(model, (600.0, 20_000.0), rng))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Fleet, Rate};
@@ -463,11 +280,6 @@ mod tests {
         let gaps = messages.windows(2).map(|pair| pair[1].0 - pair[0].0);
         assert!(gaps.max().unwrap() < 5_000);
         assert_eq!(messages[3].1, "telemetry/car/sim-car-00003");
-    }
-
-    #[test]
-    fn every_town_that_people_live_in_exists() {
-        assert!(super::INLAND.iter().all(|name| super::place(name).is_some()));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Serves the simulated weather in Open-Meteo's shape, so that a server can be told what its
 //! simulated devices feel.
 
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
 use axum::Json;
 use axum::Router;
 use axum::extract::{Query, State};
@@ -13,10 +16,11 @@ use tokio::net::TcpListener;
 
 use crate::geo::Position;
 use crate::options::ClockStart;
-use crate::places::{Country, PLACES};
-use crate::weather::{Weather, altitude_m, weather};
+use crate::places::{PLACES, ROADS};
+use crate::roads::{Network, place};
+use crate::surface::cell;
+use crate::weather::{HOUR_MS, Weather, altitude_m, weather};
 
-const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// As many as Open-Meteo gives at once.
 const MOST_PLACES: usize = 1_000;
@@ -43,7 +47,7 @@ pub async fn serve_weather(
     listener: TcpListener,
     clock: WeatherClock,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let app = Router::new().fallback(forecast).with_state(clock);
     axum::serve(listener, app).with_graceful_shutdown(shutdown).await
 }
@@ -150,28 +154,120 @@ fn column(name: &str, metres: bool) -> Option<Column> {
     })
 }
 
-/// The simulated weather at all places that devices come by, hour by hour, as a JSON array.
-#[must_use]
-pub fn weather_rows(from: Timestamp, hours: u32) -> Value {
+/// In what shape rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    Json,
+    Csv,
+}
+
+/// Columns of a row: what a server's file of weather may have.
+const COLUMNS: [&str; 15] = [
+    "time",
+    "issued",
+    "lat",
+    "lon",
+    "elevation_m",
+    "temperature_c",
+    "dew_point_c",
+    "surface_temperature_c",
+    "precipitation_mm",
+    "snowfall_cm",
+    "snow_depth_m",
+    "wind_mps",
+    "gust_mps",
+    "visibility_m",
+    "code",
+];
+
+/// Writes the simulated weather of each cell of a tenth of a degree that devices come by, hour by
+/// hour, as it was forecast at the beginning.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_weather(
+    out: &mut impl Write,
+    shape: Rows,
+    from: Timestamp,
+    hours: u32,
+) -> io::Result<()> {
     let from_ms = from.as_millisecond().div_euclid(HOUR_MS) * HOUR_MS;
-    let mut rows = Vec::new();
-    for place in PLACES.iter().filter(|place| place.country != Country::Border) {
+    if shape == Rows::Csv {
+        writeln!(out, "{}", COLUMNS.join(","))?;
+    }
+    let mut before = '[';
+    for at in cells_come_by() {
+        let height_m = altitude_m(at);
         for hour in 0..i64::from(hours) {
             let time_ms = from_ms + hour * HOUR_MS;
-            let sky = weather(place.position(), place.altitude_m, time_ms);
-            let two = |value: f64| (value * 100.0).round() / 100.0;
-            rows.push(json!({
-                "time": rfc3339(time_ms), "lat": place.lat, "lon": place.lon,
-                "elevation_m": place.altitude_m, "temperature_c": two(sky.air_c),
-                "dew_point_c": two(sky.dew_point_c), "surface_temperature_c": two(sky.ground_c),
-                "precipitation_mm": two(sky.precipitation_mm),
-                "snowfall_cm": two(sky.snowfall_cm), "snow_depth_m": two(sky.snow_depth_m),
-                "wind_mps": two(sky.wind_mps), "gust_mps": two(sky.gust_mps),
-                "visibility_m": sky.visibility_m, "code": sky.code,
-            }));
+            let row = row(at, height_m, time_ms, from_ms);
+            match shape {
+                Rows::Csv => {
+                    let cells = row.each_ref().map(|value| match value {
+                        Value::String(text) => text.clone(),
+                        other => other.to_string(),
+                    });
+                    writeln!(out, "{}", cells.join(","))?;
+                }
+                Rows::Json => {
+                    let object: Map<_, _> =
+                        COLUMNS.iter().map(ToString::to_string).zip(row).collect();
+                    writeln!(out, "{before}{}", Value::Object(object))?;
+                    before = ',';
+                }
+            }
         }
     }
-    Value::Array(rows)
+    if shape == Rows::Json { writeln!(out, "]") } else { Ok(()) }
+}
+
+fn row(at: Position, height_m: f64, time_ms: i64, issued_ms: i64) -> [Value; COLUMNS.len()] {
+    let sky = weather(at, height_m, time_ms);
+    let two = |value: f64| json!((value * 100.0).round() / 100.0);
+    [
+        json!(rfc3339(time_ms)),
+        json!(rfc3339(issued_ms)),
+        two(at.lat),
+        two(at.lon),
+        json!(height_m),
+        two(sky.air_c),
+        two(sky.dew_point_c),
+        two(sky.ground_c),
+        two(sky.precipitation_mm),
+        two(sky.snowfall_cm),
+        two(sky.snow_depth_m),
+        two(sky.wind_mps),
+        two(sky.gust_mps),
+        json!(sky.visibility_m),
+        json!(sky.code),
+    ]
+}
+
+/// The middles of the cells along all roads, and of those around the places.
+fn cells_come_by() -> Vec<Position> {
+    /// Half of a cell's width where it is narrowest.
+    const STEP_M: f64 = 2_500.0;
+    /// As far from a place as anybody lives or works.
+    const AROUND_M: f64 = 7_000.0;
+    let network = Network::new();
+    let mut cells = BTreeSet::new();
+    let mut come_by = |at: Position| {
+        let middle = cell(at);
+        cells.insert(((middle.lat * 100.0).round() as i64, (middle.lon * 100.0).round() as i64));
+    };
+    for (from, to, _) in ROADS {
+        let (Some(from), Some(to)) = (place(from), place(to)) else { continue };
+        let path = network.path(&[from, to]);
+        let steps = (path.length_m() / STEP_M).ceil() as u32;
+        (0..=steps).for_each(|step| come_by(path.at(f64::from(step) * STEP_M).0));
+    }
+    for place in PLACES {
+        for (east, north) in [(0.0, 0.0), (1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)] {
+            come_by(place.position().moved(east * AROUND_M, north * AROUND_M));
+        }
+    }
+    let degrees = |hundredths: i64| hundredths as f64 / 100.0;
+    cells.into_iter().map(|(lat, lon)| Position::new(degrees(lat), degrees(lon))).collect()
 }
 
 fn rfc3339(ms: i64) -> String {
@@ -180,7 +276,13 @@ fn rfc3339(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, answer};
+    use jiff::Timestamp;
+    use serde_json::Value;
+
+    use super::{Asked, Rows, answer, cells_come_by, write_weather};
+    use crate::geo::Position;
+    use crate::places::PLACES;
+    use crate::surface::cell;
 
     fn asked(lats: &str, lons: &str, hourly: &str) -> Asked {
         Asked {
@@ -216,5 +318,44 @@ mod tests {
         assert!(answer(&asked("north", "7.8", "temperature_2m"), NOW_MS).is_err());
         let unknown = answer(&asked("48.57", "7.8", "pollen"), NOW_MS).unwrap_err();
         assert!(unknown.contains("pollen"));
+    }
+
+    #[test]
+    fn a_file_says_the_same_in_both_shapes_and_as_the_service() {
+        let from = Timestamp::from_millisecond(NOW_MS).unwrap();
+        let written = |shape| {
+            let mut bytes = Vec::new();
+            write_weather(&mut bytes, shape, from, 2).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        let rows: Vec<Value> = serde_json::from_str(&written(Rows::Json)).unwrap();
+        let csv = written(Rows::Csv);
+        let mut lines = csv.lines();
+        let names: Vec<_> = lines.next().unwrap().split(',').collect();
+        assert_eq!(rows.len(), lines.clone().count());
+        for (row, line) in rows.iter().zip(lines) {
+            for (name, text) in names.iter().zip(line.split(',')) {
+                let value = row[*name].as_str().map_or_else(|| row[*name].to_string(), Into::into);
+                assert_eq!(value, text, "{name}");
+            }
+        }
+        let (lat, lon) = (rows[0]["lat"].to_string(), rows[0]["lon"].to_string());
+        let told = answer(&asked(&lat, &lon, "temperature_2m,snowfall"), NOW_MS).unwrap();
+        // The service begins a day before midnight, the file at five.
+        for (row, hour) in rows[..2].iter().zip([29, 30]) {
+            assert_eq!(row["temperature_c"], told["hourly"]["temperature_2m"][hour]);
+            assert_eq!(row["snowfall_cm"], told["hourly"]["snowfall"][hour]);
+        }
+    }
+
+    #[test]
+    fn every_place_has_its_weather_in_the_file() {
+        let cells = cells_come_by();
+        assert!((500..2_500).contains(&cells.len()), "{}", cells.len());
+        let near = |one: Position, other: Position| one.distance_m(other) < 1.0;
+        for place in PLACES {
+            let wanted = cell(place.position());
+            assert!(cells.iter().any(|&cell| near(cell, wanted)), "{}", place.name);
+        }
     }
 }

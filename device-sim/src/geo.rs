@@ -47,7 +47,7 @@ impl Position {
         Self { lat, lon }
     }
 
-    fn between(self, other: Self, share: f64) -> Self {
+    pub(crate) fn between(self, other: Self, share: f64) -> Self {
         Self {
             lat: self.lat + (other.lat - self.lat) * share,
             lon: self.lon + (other.lon - self.lon) * share,
@@ -68,6 +68,8 @@ struct Corner {
     bend_mps: f64,
     /// Where the stretch that begins here lies; `None` where it does not matter.
     country: Option<Country>,
+    /// The stretch that begins here is a tunnel.
+    covered: bool,
 }
 
 /// A way to go: straight stretches, each with the speed that it is driven at.
@@ -93,7 +95,15 @@ impl Path {
             };
             let speed = speeds_mps.get(index).or(speeds_mps.last()).copied();
             let speed_mps = speed.unwrap_or(Road::Town.speed_mps());
-            corners.push(Corner { at, altitude_m, along_m, speed_mps, bend_mps, country: None });
+            corners.push(Corner {
+                at,
+                altitude_m,
+                along_m,
+                speed_mps,
+                bend_mps,
+                country: None,
+                covered: false,
+            });
         }
         Self(corners)
     }
@@ -105,6 +115,21 @@ impl Path {
             corner.country = Some(*country);
         }
         self
+    }
+
+    /// The same path, whose n-th stretch is a tunnel or not.
+    #[must_use]
+    pub(crate) fn under(mut self, tunnels: &[bool]) -> Self {
+        for (corner, covered) in self.0.iter_mut().zip(tunnels) {
+            corner.covered = *covered;
+        }
+        self
+    }
+
+    /// Whether a tunnel covers the point `along_m` metres from the start.
+    #[must_use]
+    pub(crate) fn covered(&self, along_m: f64) -> bool {
+        self.0.get(self.stretch(along_m)).is_some_and(|corner| corner.covered)
     }
 
     /// The country at `along_m`, if the path says so.
@@ -175,7 +200,8 @@ impl Path {
             speeds.extend(self.0.iter().map(|c| c.speed_mps));
         }
         let countries: Vec<_> = self.0.iter().rev().skip(1).filter_map(|c| c.country).collect();
-        Self::new(&points, &speeds).through(&countries)
+        let tunnels: Vec<_> = self.0.iter().rev().skip(1).map(|c| c.covered).collect();
+        Self::new(&points, &speeds).through(&countries).under(&tunnels)
     }
 }
 

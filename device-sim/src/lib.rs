@@ -5,14 +5,19 @@
 //! From the ground up: `geo` (positions and paths), `places` and `roads` (where one can
 //! go), `motion` (how one gets along), `weather` and `noise`; the devices `car`,
 //! `tracker`, `thermostat` and `product`, each a seeded function of time that yields
-//! `reading`s; the `fleet`, which knows who reports when, and the `demo` fleet; and
+//! `reading`s, and the `truth` about what happened to it; the `fleet`, which knows who reports
+//! when, and the `demo` fleet; and
 //! `publish`, which brings a fleet's messages to a broker over `session`s, keeps each in an
 //! `outbox` until it is acknowledged, and sums up in a `report`.
 
+mod advice;
 mod bench;
+mod borders;
 mod car;
+mod claims;
 mod demo;
 mod connection;
+mod device;
 mod faults;
 mod fleet;
 mod forecast;
@@ -27,6 +32,7 @@ mod outbox;
 mod outcome;
 mod packet;
 mod parts;
+mod people;
 mod places;
 mod product;
 mod publish;
@@ -35,9 +41,11 @@ mod report;
 mod roads;
 mod scenario;
 mod schedule;
+mod score;
 mod server;
 mod session;
 mod stats;
+mod surface;
 mod thermostat;
 mod tracker;
 mod transport;
@@ -47,9 +55,11 @@ mod verify;
 mod weather;
 
 pub use bench::{BenchError, Settings, bench};
+pub use claims::{ClaimRates, claim_line};
+pub use device::Message;
 pub use faults::Faults;
-pub use fleet::{Fleet, Message, Rate};
-pub use forecast::{WeatherClock, serve_weather, weather_rows};
+pub use fleet::{Fleet, Rate};
+pub use forecast::{Rows, WeatherClock, serve_weather, write_weather};
 pub use format::Format;
 pub use html::page;
 pub use listen::{Heard, listen};
@@ -67,4 +77,4 @@ pub use stats::Second;
 pub use transport::{Tls, TlsError};
 pub use trigger::Recorded;
 pub use truth::{Expect, Line, Truth, What};
-pub use verify::{Clock, Limits, Score, Verdict, judge};
+pub use verify::{Clock, JUDGEABLE, Limits, Score, Verdict, judge};

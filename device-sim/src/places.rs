@@ -138,6 +138,27 @@ pub(crate) const PLACES: &[Place] = &[
     at("Walserberg border", Border, 47.80273, 12.96649, 460.0),
     at("Salzburg", At, 47.8050, 13.0300, 425.0),
     at("Linz", At, 48.3069, 14.2858, 266.0),
+    // Passes that are open all year, and tunnels beneath others.
+    at("Luzern", Ch, 47.0502, 8.3093, 435.0),
+    at("Flüelen", Ch, 46.9030, 8.6240, 440.0),
+    at("Göschenen", Ch, 46.6680, 8.5880, 1106.0),
+    at("Airolo", Ch, 46.5286, 8.6086, 1141.0),
+    at("Bellinzona", Ch, 46.1950, 9.0240, 238.0),
+    at("Sargans", Ch, 47.0480, 9.4380, 483.0),
+    at("Chur", Ch, 46.8508, 9.5320, 593.0),
+    at("Tiefencastel", Ch, 46.6600, 9.5790, 884.0),
+    at("Julierpass", Ch, 46.4722, 9.7278, 2284.0),
+    at("Silvaplana", Ch, 46.4600, 9.7950, 1815.0),
+    at("Telfs", At, 47.3070, 11.0720, 634.0),
+    at("Nassereith", At, 47.3170, 10.8380, 838.0),
+    at("Fernpass", At, 47.3640, 10.8320, 1212.0),
+    at("Reutte", At, 47.4870, 10.7180, 853.0),
+    at("Imst", At, 47.2450, 10.7397, 828.0),
+    at("Landeck", At, 47.1400, 10.5670, 816.0),
+    at("St. Anton", At, 47.1286, 10.2642, 1304.0),
+    at("Arlbergpass", At, 47.1294, 10.2114, 1793.0),
+    at("Langen", At, 47.1311, 10.1150, 1217.0),
+    at("Bludenz", At, 47.1550, 9.8220, 588.0),
     // East and north.
     at("Nürnberg", De, 49.4521, 11.0767, 309.0),
     at("Waidhaus A6", De, 49.6300, 12.4400, 530.0),
@@ -171,6 +192,8 @@ pub(crate) enum Road {
     Motorway,
     Rural,
     Town,
+    /// Speed as in the long ones of the Alps; no satellite is seen.
+    Tunnel,
 }
 
 impl Road {
@@ -181,11 +204,12 @@ impl Road {
             Self::Motorway => 36.1,
             Self::Rural => 25.0,
             Self::Town => 13.9,
+            Self::Tunnel => 22.2,
         }
     }
 }
 
-use Road::{Motorway, Rural, Town};
+use Road::{Motorway, Rural, Town, Tunnel};
 
 pub(crate) const ROADS: &[(&str, &str, Road)] = &[
     ("Utrecht", "Eindhoven", Motorway),
@@ -266,6 +290,27 @@ pub(crate) const ROADS: &[(&str, &str, Road)] = &[
     ("Piding A8", "Walserberg border", Motorway),
     ("Walserberg border", "Salzburg", Motorway),
     ("Salzburg", "Linz", Motorway),
+    ("Zürich", "Luzern", Motorway),
+    ("Luzern", "Flüelen", Motorway),
+    ("Flüelen", "Göschenen", Motorway),
+    ("Göschenen", "Airolo", Tunnel),
+    ("Airolo", "Bellinzona", Motorway),
+    ("Zürich", "Sargans", Motorway),
+    ("Sargans", "Chur", Motorway),
+    ("Chur", "Tiefencastel", Rural),
+    ("Tiefencastel", "Julierpass", Rural),
+    ("Julierpass", "Silvaplana", Rural),
+    ("Innsbruck", "Telfs", Motorway),
+    ("Telfs", "Nassereith", Rural),
+    ("Nassereith", "Fernpass", Rural),
+    ("Fernpass", "Reutte", Rural),
+    ("Telfs", "Imst", Motorway),
+    ("Imst", "Landeck", Motorway),
+    ("Landeck", "St. Anton", Motorway),
+    ("St. Anton", "Arlbergpass", Rural),
+    ("Arlbergpass", "Langen", Rural),
+    ("St. Anton", "Langen", Tunnel),
+    ("Langen", "Bludenz", Motorway),
     ("Nürnberg", "Waidhaus A6", Motorway),
     ("Waidhaus A6", "Rozvadov border", Motorway),
     ("Rozvadov border", "Rozvadov D5", Motorway),

@@ -5,6 +5,7 @@ use fastrand::Rng;
 
 use crate::noise::between;
 use crate::reading::{Reading, TimeFormat, Value};
+use crate::truth::{Found, What};
 
 /// A programme: what it draws, phase by phase.
 #[derive(Debug)]
@@ -104,8 +105,11 @@ pub(crate) struct Product {
     energy_wh: f64,
     now_ms: Option<i64>,
     seq: u64,
+    found: Vec<Found>,
 }
 
+/// Time to buy more of what it uses up.
+const LOW_PCT: f64 = 15.0;
 /// One session in so many ends in a fault.
 const FAULT_EVERY: usize = 12;
 
@@ -120,7 +124,13 @@ impl Product {
             energy_wh: between(rng, 5e3, 8e5).round(),
             now_ms: None,
             seq: 0,
+            found: Vec::new(),
         }
+    }
+
+    /// What has happened since the last call.
+    pub(crate) fn found(&mut self) -> Vec<Found> {
+        std::mem::take(&mut self.found)
     }
 
     /// What the product reports at `now_ms`.
@@ -185,15 +195,27 @@ impl Product {
                 if fails_after_s.is_some_and(|fails_after_s| ran_s >= fails_after_s) {
                     let faults = self.model.faults();
                     let until_ms = now_ms + (between(rng, 60.0, 300.0) * 1e3) as i64;
-                    return Doing::Faulty { fault: faults[rng.usize(..faults.len())], until_ms };
+                    let fault = faults[rng.usize(..faults.len())];
+                    let what = What::Faulted { fault: fault.to_owned() };
+                    self.found.push(Found::noticed(now_ms, None, what));
+                    return Doing::Faulty { fault, until_ms };
                 }
                 if ran_s < duration_s(programme) {
                     return doing;
                 }
                 self.cycles += 1;
-                self.consumable_pct = (self.consumable_pct - programme.uses_pct).max(0.0);
+                self.use_up(now_ms, programme.uses_pct);
                 self.rest(now_ms, rng)
             }
+        }
+    }
+
+    fn use_up(&mut self, now_ms: i64, uses_pct: f64) {
+        let before_pct = self.consumable_pct;
+        self.consumable_pct = (before_pct - uses_pct).max(0.0);
+        if before_pct >= LOW_PCT && self.consumable_pct < LOW_PCT {
+            let consumable_pct = (self.consumable_pct * 10.0).round() / 10.0;
+            self.found.push(Found::noticed(now_ms, None, What::RunsLow { consumable_pct }));
         }
     }
 
@@ -232,6 +254,7 @@ fn duration_s(programme: &Programme) -> f64 {
 mod tests {
     use super::{Model, Product};
     use crate::reading::{Reading, Value};
+    use crate::truth::What;
 
     fn value(reading: &Reading, name: &str) -> Option<Value> {
         reading.measures.iter().find(|(measure, _)| *measure == name).map(|&(_, value)| value)
@@ -267,6 +290,11 @@ mod tests {
             }
             assert!(ended > 50.0, "{model:?} ended {ended} sessions");
             assert!(faults > 3, "{model:?} failed {faults} times");
+            let found = product.found();
+            let (low, faulted): (Vec<_>, Vec<_>) =
+                found.iter().partition(|found| matches!(found.what, What::RunsLow { .. }));
+            assert_eq!(faulted.len(), faults as usize);
+            assert!(low.len() > 2);
         }
     }
 }

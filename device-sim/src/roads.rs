@@ -52,7 +52,9 @@ impl Network {
         let points: Vec<_> = places.iter().map(|&index| point(index)).collect();
         let speeds: Vec<_> =
             places.windows(2).map(|pair| self.road(pair[0], pair[1]).speed_mps()).collect();
-        Path::new(&points, &speeds).through(&countries(places))
+        let tunnels: Vec<_> =
+            places.windows(2).map(|pair| self.road(pair[0], pair[1]) == Road::Tunnel).collect();
+        Path::new(&points, &speeds).through(&countries(places)).under(&tunnels)
     }
 
     /// A way of up to `legs` stretches from `from`, turning back only where a road ends, and

@@ -1,10 +1,12 @@
 //! Scenarios: what a run is made of, as a TOML file that anybody can read and change.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::claims::ClaimRates;
 use crate::faults::Faults;
 use crate::fleet::{Fleet, Group, Timing};
 use crate::format::Format;
@@ -54,6 +56,11 @@ pub struct Scenario {
     pub group: Vec<GroupSpec>,
     #[serde(default)]
     pub faults: Faults,
+    /// The accidents that cars have.
+    pub claims: Option<ClaimRates>,
+    /// The server goes by the simulated weather, so that what it makes of it can be judged.
+    #[serde(default)]
+    pub weather_is_told: bool,
     #[serde(default)]
     pub limits: LimitSpec,
 }
@@ -214,6 +221,9 @@ impl Scenario {
                 }
             }
         }
+        if !self.claims.iter().all(ClaimRates::are_possible) {
+            return invalid("[claims]: rates are 0 or more".into());
+        }
         self.options()?;
         self.groups(1.0)?;
         Ok(())
@@ -229,6 +239,7 @@ impl Scenario {
     }
 
     fn groups(&self, scale: f64) -> Result<Vec<Group>, ScenarioError> {
+        let claims = self.claims.clone().map(Arc::new);
         let groups = self.group.iter().map(|spec| {
             let timing = match spec.every_s {
                 Some(every_s) => {
@@ -246,6 +257,7 @@ impl Scenario {
                 format: spec.format.parse::<Mix<Format>>()?,
                 batch: spec.batch,
                 timing,
+                claims: claims.clone(),
                 everyday: spec.every_s.is_some_and(|every_s| every_s >= 30.0),
             })
         });

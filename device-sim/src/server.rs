@@ -213,10 +213,7 @@ impl Process {
         let before = self.before.replace((now, cpu_s));
         let (then, before_s) = before?;
         let seconds = (now - then).as_secs_f64().max(1e-3);
-        Some(Usage {
-            cpu_pct: (cpu_s - before_s) / seconds * 100.0,
-            resident_mb,
-        })
+        Some(Usage { cpu_pct: (cpu_s - before_s) / seconds * 100.0, resident_mb })
     }
 }
 

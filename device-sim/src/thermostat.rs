@@ -5,6 +5,7 @@ use fastrand::Rng;
 use crate::geo::Position;
 use crate::noise::{between, normal};
 use crate::reading::{Fix, Reading, TimeFormat, Value};
+use crate::truth::{Found, What};
 use crate::weather::{local_hour, outdoor_c};
 
 /// A simulated thermostat and the house it is in.
@@ -26,9 +27,16 @@ pub(crate) struct Thermostat {
     demand: f64,
     energy_wh: f64,
     window_shuts_ms: Option<i64>,
+    /// The boiler is out until somebody repairs it.
+    repaired_ms: Option<i64>,
+    /// On average it fails this often.
+    fails_every_s: f64,
     battery_pct: f64,
     now_ms: Option<i64>,
     seq: u64,
+    /// Freezing is near, and was said.
+    near_frost: bool,
+    found: Vec<Found>,
 }
 
 const HOUR_S: f64 = 3_600.0;
@@ -37,6 +45,14 @@ const WINDOW_TIME_CONSTANT_S: f64 = 2.5 * HOUR_S;
 /// The heating runs at full power when the room is this much too cold.
 const CONTROL_BAND_C: f64 = 1.2;
 const BATTERY_LASTS_S: f64 = 400.0 * 86_400.0;
+/// One winter in four without a service.
+const BOILER_LASTS_S: f64 = 365.0 * 86_400.0;
+/// One window in so many is forgotten.
+const FORGOTTEN_ONE_IN: u8 = 40;
+/// Below this indoors, in frost outdoors, pipes in outer walls are in danger; above the other it
+/// is over.
+const NEAR_FROST_C: f64 = 6.0;
+const SAFE_C: f64 = 8.0;
 /// A gap longer than this (a laptop asleep) counts as this long.
 const LONGEST_STEP_S: f64 = 6.0 * HOUR_S;
 
@@ -59,10 +75,19 @@ impl Thermostat {
             demand: 0.0,
             energy_wh: between(rng, 1e6, 4e7),
             window_shuts_ms: None,
+            repaired_ms: None,
+            fails_every_s: BOILER_LASTS_S,
             battery_pct: between(rng, 30.0, 100.0),
             now_ms: None,
             seq: 0,
+            near_frost: false,
+            found: Vec::new(),
         }
+    }
+
+    /// What has happened since the last call.
+    pub(crate) fn found(&mut self) -> Vec<Found> {
+        std::mem::take(&mut self.found)
     }
 
     /// What the thermostat reports at `now_ms`.
@@ -70,12 +95,14 @@ impl Thermostat {
         let gap_s = self.now_ms.map_or(0.0, |before| (now_ms - before) as f64 / 1e3);
         self.now_ms = Some(now_ms);
         self.air(now_ms, gap_s, rng);
+        self.wear(now_ms, gap_s, rng);
         let mut left_s = gap_s.clamp(0.0, LONGEST_STEP_S);
         while left_s > 0.0 {
             let step_s = left_s.min(60.0);
             self.step(now_ms, step_s);
             left_s -= step_s;
         }
+        self.look_out_for_frost(now_ms);
         let drift = 0.02 * normal(rng) * gap_s.clamp(0.0, 60.0).sqrt();
         self.humidity_pct = (self.humidity_pct + drift).clamp(20.0, 80.0);
         self.battery_pct = (self.battery_pct - gap_s.max(0.0) / BATTERY_LASTS_S * 100.0).max(2.0);
@@ -94,7 +121,7 @@ impl Thermostat {
                 ("heating_demand_pct", Value::Number(self.demand * 100.0, 0)),
                 ("window_open", Value::Flag(self.window_shuts_ms.is_some())),
                 ("mode", Value::Word(if self.heated { "auto" } else { "off" })),
-                ("power_w", Value::Number(self.demand * self.full_power_w, 0)),
+                ("power_w", Value::Number(self.power_w(), 0)),
                 ("energy_wh", Value::Number(self.energy_wh, 0)),
                 ("battery_pct", Value::Number(self.battery_pct, 0)),
             ],
@@ -118,8 +145,44 @@ impl Thermostat {
         // Nobody airs a room that is cold already.
         let warm = self.indoor_c > 17.0;
         if warm && awake && rng.f64() < gap_s / (5.0 * HOUR_S) {
-            self.window_shuts_ms = Some(now_ms + (between(rng, 300.0, 900.0) * 1e3) as i64);
+            let forgotten = rng.u8(..FORGOTTEN_ONE_IN) == 0;
+            let (from_s, to_s) = if forgotten { (2_400.0, 4_800.0) } else { (300.0, 900.0) };
+            self.window_shuts_ms = Some(now_ms + (between(rng, from_s, to_s) * 1e3) as i64);
         }
+    }
+
+    /// Boilers fail, and are repaired within hours or days.
+    fn wear(&mut self, now_ms: i64, gap_s: f64, rng: &mut Rng) {
+        if self.repaired_ms.is_some_and(|repaired_ms| now_ms >= repaired_ms) {
+            self.repaired_ms = None;
+        }
+        if self.heated && self.repaired_ms.is_none() && rng.f64() < gap_s / self.fails_every_s {
+            self.repaired_ms = Some(now_ms + (between(rng, 6.0, 96.0) * HOUR_S * 1e3) as i64);
+        }
+    }
+
+    /// What the boiler gives, of what is demanded of it.
+    fn power_w(&self) -> f64 {
+        if self.repaired_ms.is_some() { 0.0 } else { self.demand * self.full_power_w }
+    }
+
+    /// Indoors it is a few degrees warmer than where the pipes are.
+    fn look_out_for_frost(&mut self, now_ms: i64) {
+        let outdoor_c = outdoor_c(self.home, self.altitude_m, now_ms);
+        if self.indoor_c > SAFE_C {
+            self.near_frost = false;
+        }
+        if self.near_frost || self.indoor_c > NEAR_FROST_C || outdoor_c > 0.0 {
+            return;
+        }
+        self.near_frost = true;
+        let tenth = |degrees: f64| (degrees * 10.0).round() / 10.0;
+        let what = What::FrostRisk {
+            indoor_c: tenth(self.indoor_c),
+            outdoor_c: tenth(outdoor_c),
+            boiler_failed: self.repaired_ms.is_some(),
+        };
+        self.found.push(Found::noticed(now_ms, Some(self.home), what));
     }
 
     fn step(&mut self, now_ms: i64, step_s: f64) {
@@ -127,8 +190,8 @@ impl Thermostat {
         let short_c = self.setpoint_c(now_ms) - self.indoor_c;
         let demand = (short_c / CONTROL_BAND_C + 0.3).clamp(0.0, 1.0);
         self.demand = if self.heated { demand } else { 0.0 };
-        self.energy_wh += self.demand * self.full_power_w * step_s / HOUR_S;
-        let end_c = outdoor_c + self.demand * self.heating_gain_c;
+        self.energy_wh += self.power_w() * step_s / HOUR_S;
+        let end_c = outdoor_c + self.power_w() / self.full_power_w * self.heating_gain_c;
         self.indoor_c = end_c + (self.indoor_c - end_c) * (-step_s / self.time_constant_s).exp();
         if self.window_shuts_ms.is_some() {
             let kept = (-step_s / WINDOW_TIME_CONSTANT_S).exp();
@@ -142,6 +205,7 @@ mod tests {
     use super::Thermostat;
     use crate::geo::Position;
     use crate::reading::{Reading, Value};
+    use crate::truth::What;
 
     const WINTER_MS: i64 = 1_768_867_200_000;
 
@@ -157,17 +221,42 @@ mod tests {
         for seed in 0..10 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut device = Thermostat::new(Position::new(48.1, 11.6), 519.0, true, &mut rng);
-            let (mut aired, mut energy_wh) = (false, 0.0);
+            device.fails_every_s = f64::INFINITY;
+            let (mut aired, mut energy_wh, mut cold) = (false, 0.0, 0);
             for minute in 0..7 * 1_440 {
                 let now = device.next(WINTER_MS + minute * 60_000, &mut rng);
-                assert!((12.0..25.0).contains(&number(&now, "indoor_c")), "{now:?}");
+                assert!((5.0..25.0).contains(&number(&now, "indoor_c")), "{now:?}");
                 assert!((0.0..=100.0).contains(&number(&now, "heating_demand_pct")));
                 assert!(number(&now, "energy_wh") >= energy_wh);
                 energy_wh = number(&now, "energy_wh");
+                cold += i32::from(number(&now, "indoor_c") < 14.0);
                 aired |= now.measures.contains(&("window_open", Value::Flag(true)));
             }
-            assert!(aired);
+            assert!(aired && cold < 1_500, "{cold} minutes too cold: more than a forgotten window");
         }
+    }
+
+    #[test]
+    fn a_failed_boiler_lets_the_house_cool_until_it_is_repaired() {
+        let mut rng = fastrand::Rng::with_seed(2);
+        let mut device = Thermostat::new(Position::new(47.04, 11.49), 1_250.0, true, &mut rng);
+        device.fails_every_s = 1.0;
+        device.time_constant_s = 25.0 * super::HOUR_S;
+        let mut minutes = (0..).map(|minute| WINTER_MS + minute * 60_000);
+        let mut next = |device: &mut Thermostat| device.next(minutes.next().unwrap(), &mut rng);
+        next(&mut device);
+        next(&mut device);
+        device.fails_every_s = f64::INFINITY;
+        device.repaired_ms = Some(WINTER_MS + 72 * 3_600_000);
+        let out: Vec<_> = (2..72 * 60).map(|_| next(&mut device)).collect();
+        assert!(out.iter().all(|reading| number(reading, "power_w") == 0.0));
+        assert_eq!(number(out.last().unwrap(), "heating_demand_pct"), 100.0);
+        assert!(number(out.last().unwrap(), "indoor_c") < 6.0);
+        let found = device.found();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(matches!(found[0].what, What::FrostRisk { boiler_failed: true, .. }));
+        let back: Vec<_> = (0..24 * 60).map(|_| next(&mut device)).collect();
+        assert!(number(back.last().unwrap(), "indoor_c") > 10.0);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use fastrand::Rng;
 
+use crate::borders::Borders;
 use crate::geo::{Path, Position};
 use crate::motion::{Motion, Pace};
 use crate::noise::{GpsError, between, normal};
+use crate::places::Country;
 use crate::reading::{Fix, Reading, TimeFormat, Value};
-use crate::truth::Borders;
+use crate::truth::{Found, What};
 use crate::weather::local_hour;
 
 /// How its person lives.
@@ -18,6 +20,8 @@ pub(crate) enum Life {
     Commutes { work: Position, drives: bool },
     /// Rides a train there and back.
     Rides { line: Path },
+    /// Flies from one airport to another and back.
+    Flies { line: Path },
 }
 
 /// A simulated tracker.
@@ -41,11 +45,27 @@ pub(crate) struct Tracker {
     battery_pct: f64,
     charging: bool,
     seq: u64,
-    pub(crate) borders: Borders,
+    borders: Borders,
+    /// A reflection that the receiver takes for the way from the satellite.
+    jump: Option<Jump>,
+    goals: Goals,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Jump {
+    until_ms: i64,
+    east_m: f64,
+    north_m: f64,
+    /// The receiver knows that something is wrong.
+    told: bool,
 }
 
 /// After a longer gap than this the person was resting, not walking on.
 const LONGEST_STEP_MS: i64 = 600_000;
+/// From here to the end of the runway, and from its beginning, phones are on.
+const RUNWAY_M: f64 = 3_000.0;
+/// On average so often, between houses.
+const JUMPS_EVERY_S: f64 = 240.0;
 const BATTERY_LASTS_S: f64 = 36.0 * 3_600.0;
 const CHARGING_TAKES_S: f64 = 2.0 * 3_600.0;
 
@@ -57,6 +77,7 @@ impl Tracker {
             Life::Commutes { drives: true, .. } => {
                 Pace { temper: 1.0, accelerate_mps2: 1.8, brake_mps2: 2.0 }
             }
+            Life::Flies { .. } => Pace { temper: 1.0, accelerate_mps2: 1.8, brake_mps2: 3.5 },
             Life::Strolls { .. } | Life::Commutes { .. } => {
                 Pace { temper: between(rng, 0.9, 1.1), accelerate_mps2: 0.8, brake_mps2: 1.0 }
             }
@@ -79,6 +100,8 @@ impl Tracker {
             charging: false,
             seq: 0,
             borders: Borders::default(),
+            jump: None,
+            goals: Goals::default(),
         };
         tracker.set_off(rng);
         tracker
@@ -100,26 +123,70 @@ impl Tracker {
         self.go(now_ms, gap_ms as f64 / 1e3, rng);
         let activity = self.activity();
         self.live(activity, gap_ms as f64 / 1e3, now_ms, rng);
-        self.borders.report(now_ms, &self.motion);
-        let (truth, _, course_deg) = self.motion.at();
-        let (position, accuracy_m) = self.gps.fix(truth, now_ms, self.gps_sigma_m, rng);
-        let mut measures = vec![
-            ("speed_mps", Value::Number(self.motion.speed_mps(), 2)),
+        // In a cabin there is no fix, and no speed without one.
+        let fix = (!self.aloft()).then(|| self.fix(now_ms, gap_ms as f64 / 1e3, activity, rng));
+        let mut measures = Vec::with_capacity(6);
+        if fix.is_some() {
+            measures.push(("speed_mps", Value::Number(self.motion.speed_mps(), 2)));
+            if self.motion.speed_mps() > 0.5 {
+                measures.push(("course_deg", Value::Number(self.motion.at().2, 0)));
+            }
+        }
+        measures.extend([
             ("activity", Value::Word(activity)),
             ("steps", Value::Number(self.steps.floor(), 0)),
             ("heart_rate_bpm", Value::Number(self.heart_bpm, 0)),
             ("battery_pct", Value::Number(self.battery_pct, 0)),
-        ];
-        if self.motion.speed_mps() > 0.5 {
-            measures.insert(1, ("course_deg", Value::Number(course_deg, 0)));
-        }
+        ]);
         self.seq += 1;
         Reading {
             ts_ms: now_ms,
             time_format: TimeFormat::Rfc3339,
             seq: self.seq - 1,
-            fix: Some(Fix { position, accuracy_m, decimals: 7 }),
+            fix,
             measures,
+        }
+    }
+
+    /// What has become certain since the last call; all that is left, when nobody looks any longer.
+    pub(crate) fn found(&mut self, finished: bool) -> Vec<Found> {
+        let mut found = if finished { self.borders.finish() } else { self.borders.take() };
+        found.append(&mut self.goals.found);
+        found
+    }
+
+    fn aloft(&self) -> bool {
+        let along_m = self.motion.along_m();
+        let to_go_m = self.motion.path().length_m() - along_m;
+        matches!(self.life, Life::Flies { .. }) && along_m.min(to_go_m) > RUNWAY_M
+    }
+
+    fn fix(&mut self, now_ms: i64, gap_s: f64, activity: &str, rng: &mut Rng) -> Fix {
+        self.borders.report(now_ms, &self.motion);
+        let truth = self.motion.at().0;
+        let (position, accuracy_m) = self.gps.fix(truth, now_ms, self.gps_sigma_m, rng);
+        if self.jump.is_some_and(|jump| now_ms >= jump.until_ms) {
+            self.jump = None;
+        }
+        // Between houses, and mostly to those on foot: who drives is out of the shadow at once.
+        let between_houses = self.gps_sigma_m > 9.0 && activity != "driving";
+        if self.jump.is_none() && between_houses && rng.f64() < gap_s / JUMPS_EVERY_S {
+            let (metres, turn) =
+                (between(rng, 30.0, 80.0), between(rng, 0.0, std::f64::consts::TAU));
+            self.jump = Some(Jump {
+                until_ms: now_ms + (between(rng, 5.0, 30.0) * 1e3) as i64,
+                east_m: metres * turn.cos(),
+                north_m: metres * turn.sin(),
+                told: rng.u8(..3) > 0,
+            });
+        }
+        match self.jump {
+            None => Fix { position, accuracy_m, decimals: 7 },
+            Some(Jump { east_m, north_m, told, .. }) => {
+                let position = position.moved(east_m, north_m);
+                let known_m = if told { east_m.hypot(north_m) } else { 0.0 };
+                Fix { position, accuracy_m: accuracy_m + known_m, decimals: 7 }
+            }
         }
     }
 
@@ -158,7 +225,7 @@ impl Tracker {
                     && self.motion.at().0.distance_m(*work) < 1.0;
                 if at_work { way.reversed() } else { way }
             }
-            Life::Rides { line } => {
+            Life::Rides { line } | Life::Flies { line } => {
                 let at_end = self.motion.path().length_m() > 0.0
                     && self.motion.at().0.distance_m(line.at(line.length_m()).0) < 1.0;
                 if at_end { line.reversed() } else { line.clone() }
@@ -174,7 +241,8 @@ impl Tracker {
             (Life::Strolls { .. }, _) => "walking",
             (Life::Commutes { drives: false, .. }, _) => "cycling",
             // The list of activities knows no train.
-            (Life::Commutes { .. } | Life::Rides { .. }, _) => "driving",
+            (Life::Flies { .. }, _) if self.aloft() => "still",
+            (Life::Commutes { .. } | Life::Rides { .. } | Life::Flies { .. }, _) => "driving",
         }
     }
 
@@ -187,6 +255,7 @@ impl Tracker {
             self.steps = 0.0;
         }
         self.step_day = day;
+        self.goals.day(day);
         let (stride_m, effort_bpm) = match activity {
             "walking" => (Some(0.75), 32.0),
             "running" => (Some(1.1), 85.0),
@@ -196,6 +265,14 @@ impl Tracker {
         if let Some(stride_m) = stride_m {
             self.steps += self.motion.speed_mps() * seconds / stride_m;
         }
+        let at = self.motion.at().0;
+        self.goals.reached(
+            now_ms,
+            at,
+            self.steps,
+            stride_m.is_some() || effort_bpm > 50.0,
+            seconds,
+        );
         let wanted_bpm = self.resting_bpm + effort_bpm;
         self.heart_bpm += (wanted_bpm - self.heart_bpm) * (seconds / 40.0).min(1.0);
         self.heart_bpm += 0.6 * normal(rng) * seconds.min(1.0);
@@ -205,6 +282,62 @@ impl Tracker {
         let lasts_s = if self.charging { -CHARGING_TAKES_S } else { BATTERY_LASTS_S };
         self.battery_pct = (self.battery_pct - seconds / lasts_s * 100.0).clamp(1.0, 100.0);
     }
+}
+
+/// Steps of a day.
+const STEPS_GOAL: f64 = 8_000.0;
+/// Minutes of a week that the WHO's guideline of 2020 asks adults for at least.
+const ACTIVE_GOAL_S: f64 = 150.0 * 60.0;
+
+/// What a person has reached, by the days where they live.
+#[derive(Clone, Debug, Default)]
+struct Goals {
+    day: i64,
+    week: i64,
+    active_s: f64,
+    stepped: bool,
+    found: Vec<Found>,
+}
+
+impl Goals {
+    fn day(&mut self, day: i64) {
+        if self.day != day {
+            self.day = day;
+            self.stepped = false;
+        }
+        // 1 January 1970 was a Thursday; weeks begin on Mondays.
+        let week = (day + 3).div_euclid(7);
+        if self.week != week {
+            self.week = week;
+            self.active_s = 0.0;
+        }
+    }
+
+    /// `steps` so far today, and `seconds` more of activity or not.
+    fn reached(&mut self, now_ms: i64, at: Position, steps: f64, active: bool, seconds: f64) {
+        let mut reached = |goal: &str, amount: f64| {
+            let what = What::GoalReached { goal: goal.to_owned(), amount: amount as u32 };
+            self.found.push(Found::noticed(now_ms, Some(at), what));
+        };
+        if steps >= STEPS_GOAL && !self.stepped {
+            self.stepped = true;
+            reached("steps_in_a_day", STEPS_GOAL);
+        }
+        let before_s = self.active_s;
+        self.active_s += if active { seconds } else { 0.0 };
+        if before_s < ACTIVE_GOAL_S && self.active_s >= ACTIVE_GOAL_S {
+            reached("active_minutes_in_a_week", ACTIVE_GOAL_S / 60.0);
+        }
+    }
+}
+
+/// A way through the air: rolling, rising, cruising, and down again.
+pub(crate) fn flight(from: Position, to: Position, countries: [Country; 2]) -> Path {
+    let (middle, whole_m) = (from.between(to, 0.5), from.distance_m(to));
+    let near = |metres: f64| from.between(to, metres / whole_m);
+    let points = [from, near(RUNWAY_M), middle, near(whole_m - 10_000.0), to].map(|at| (at, 0.0));
+    let [here, there] = countries;
+    Path::new(&points, &[80.0, 230.0, 230.0, 60.0]).through(&[here, here, there, there])
 }
 
 /// A round about `home` over a few corners.
@@ -222,9 +355,11 @@ fn round(home: Position, speed_mps: f64, radius_m: f64, rng: &mut Rng) -> Path {
 
 #[cfg(test)]
 mod tests {
-    use super::{Life, Tracker};
+    use super::{Life, Tracker, flight};
     use crate::geo::Position;
+    use crate::places::Country;
     use crate::reading::{Reading, Value};
+    use crate::truth::What;
 
     const HOME: Position = Position::new(51.37, 6.17);
 
@@ -259,7 +394,8 @@ mod tests {
                 rests += i32::from(now.measures.contains(&("activity", Value::Word("still"))));
                 if let Some(before) = &before {
                     let on = |r: &Reading| r.fix.unwrap().position;
-                    assert!(on(before).distance_m(on(&now)) < 5.0 * 20.0);
+                    // Walking, and the wildest reflection there and back.
+                    assert!(on(before).distance_m(on(&now)) < 5.0 * 20.0 + 160.0);
                     steps += (number(&now, "steps").unwrap() - number(before, "steps").unwrap())
                         .max(0.0);
                 }
@@ -268,6 +404,48 @@ mod tests {
             assert!(rests > 100 && rests < 17_000, "life {seed}: {rests} rests");
             assert_eq!(steps > 5_000.0, seed < 2, "life {seed}: {steps} steps");
         }
+    }
+
+    #[test]
+    fn a_flight_has_fixes_on_the_ground_only_and_ends_in_another_country() {
+        let (munich, amsterdam) = (Position::new(48.3538, 11.7861), Position::new(52.3086, 4.7639));
+        let line = flight(munich, amsterdam, [Country::De, Country::Nl]);
+        let mut rng = fastrand::Rng::with_seed(1);
+        let life = Life::Flies { line };
+        let mut tracker = Tracker::new(munich, life, (1_800.0, 1_800.0), &mut rng);
+        let readings: Vec<_> =
+            (0..900).map(|n| tracker.next(1_768_867_200_000 + n * 5_000, &mut rng)).collect();
+        let dark: Vec<_> = readings.iter().filter(|reading| reading.fix.is_none()).collect();
+        // 670 km.
+        assert!((550..720).contains(&dark.len()), "{} readings aloft", dark.len());
+        assert!(dark.iter().all(|reading| number(reading, "speed_mps").is_none()));
+        let fastest = readings.iter().filter_map(|r| number(r, "speed_mps")).fold(0.0, f64::max);
+        assert!(fastest < 90.0, "{fastest} m/s with a fix");
+        assert!(readings.last().unwrap().fix.unwrap().position.distance_m(amsterdam) < 100.0);
+        let found = tracker.found(false);
+        let crossed = What::BorderCrossed { from: "DE".into(), to: "NL".into() };
+        assert_eq!(found.iter().map(|found| &found.what).collect::<Vec<_>>(), [&crossed]);
+        assert!(found[0].unseen_ms > 2_500_000);
+    }
+
+    #[test]
+    fn goals_are_reached_once_a_day_and_once_a_week() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut tracker =
+            Tracker::new(HOME, Life::Strolls { runs: false }, (60.0, 300.0), &mut rng);
+        for minute in 0..14 * 1_440 {
+            tracker.next(1_768_867_200_000 + minute * 60_000, &mut rng);
+        }
+        let found = tracker.found(true);
+        let count = |wanted: &str| {
+            let goals = found.iter().filter(
+                |found| matches!(&found.what, What::GoalReached { goal, .. } if goal == wanted),
+            );
+            goals.count()
+        };
+        assert!((13..=15).contains(&count("steps_in_a_day")));
+        // Two weeks that begin on a Tuesday are three on the calendar.
+        assert_eq!(count("active_minutes_in_a_week"), 3);
     }
 
     #[test]

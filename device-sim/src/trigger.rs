@@ -30,6 +30,14 @@ pub(crate) struct Trigger {
     /// Country codes, where the event has them.
     pub(crate) from: Option<String>,
     pub(crate) to: Option<String>,
+    /// Where the event is about them.
+    pub(crate) tyres: Option<Tyres>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Tyres {
+    pub(crate) fitted: String,
+    pub(crate) tread_mm: Option<f64>,
 }
 
 /// Why a message is no trigger as documented.
@@ -60,6 +68,7 @@ struct Data {
     happened_at: Timestamp,
     between: Option<(Timestamp, Timestamp)>,
     place: Option<Place>,
+    tyres: Option<Tyres>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +114,7 @@ impl Trigger {
             known_from: event.data.between.map(|(_, to)| to),
             from: from.map(|country| country.country),
             to: to.map(|country| country.country),
+            tyres: event.data.tyres,
         })
     }
 }

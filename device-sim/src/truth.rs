@@ -8,8 +8,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::geo::Position;
-use crate::motion::Motion;
-use crate::places::Country;
 
 /// A line of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,13 +23,19 @@ pub enum Line {
 pub struct Truth {
     pub device: Arc<str>,
     pub at: Timestamp,
-    pub lat: f64,
-    pub lon: f64,
+    /// Where, if it happened at a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lat: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lon: Option<f64>,
     #[serde(flatten)]
     pub what: What,
     pub expect: Expect,
     /// How often the device reports.
     pub reports_every_ms: i64,
+    /// It had no fix for so long when it happened: in a tunnel, or on board.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unseen_ms: i64,
     /// What it reported before this had been kept, and went out at this moment at the earliest.
     pub published_from: Timestamp,
     /// How far the device's clock is ahead; `at` is by that clock.
@@ -43,11 +47,30 @@ fn is_zero(ms: &i64) -> bool {
     *ms == 0
 }
 
+/// What happened. Those that a trigger is about have the name of its event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
     /// Countries by their ISO 3166-1 alpha-2 codes.
     BorderCrossed { from: String, to: String },
+    /// A car drives on tyres that do not fit the road, now or in the hours ahead.
+    TyresUnfit { fitted: String, tread_mm: f64 },
+    /// A car has parked.
+    TripEnded { lasted_s: f64, km: f64 },
+    /// A car was braked this hard, for a moment.
+    HarshBraking { mps2: f64 },
+    /// Something an insurer is told of by the customer, and reports under this id.
+    Claim { id: String, tyre: String, road: String, speed_mps: f64 },
+    /// How far a car came in the whole run, by the road: the measure that claims are set against.
+    Driven { tyre: String, dry_km: f64, wet_km: f64, snow_km: f64, ice_km: f64 },
+    /// A house nears freezing: nobody heats it, or its boiler has failed.
+    FrostRisk { indoor_c: f64, outdoor_c: f64, boiler_failed: bool },
+    /// So many steps in a day, or minutes of activity in a week (local time).
+    GoalReached { goal: String, amount: u32 },
+    /// A product stands still and says why.
+    Faulted { fault: String },
+    /// A product has little left of what it uses up.
+    RunsLow { consumable_pct: f64 },
 }
 
 impl What {
@@ -56,6 +79,28 @@ impl What {
     pub fn product(&self) -> &'static str {
         match self {
             Self::BorderCrossed { .. } => "travel",
+            Self::TyresUnfit { .. } | Self::Claim { .. } | Self::Driven { .. } => "winter_tyres",
+            Self::TripEnded { .. } | Self::HarshBraking { .. } => "pay_as_you_drive",
+            Self::FrostRisk { .. } => "home",
+            Self::GoalReached { .. } => "healthy_living",
+            Self::Faulted { .. } | Self::RunsLow { .. } => "product_usage",
+        }
+    }
+
+    /// Its name in the ledger.
+    #[must_use]
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::BorderCrossed { .. } => "border_crossed",
+            Self::TyresUnfit { .. } => "tyres_unfit",
+            Self::TripEnded { .. } => "trip_ended",
+            Self::HarshBraking { .. } => "harsh_braking",
+            Self::Claim { .. } => "claim",
+            Self::Driven { .. } => "driven",
+            Self::FrostRisk { .. } => "frost_risk",
+            Self::GoalReached { .. } => "goal_reached",
+            Self::Faulted { .. } => "faulted",
+            Self::RunsLow { .. } => "runs_low",
         }
     }
 }
@@ -68,19 +113,27 @@ pub enum Expect {
     Trigger,
     /// A trigger or none: too brief, or too much at the edge of the run, to be sure.
     Either,
+    /// To be noticed, but no trigger is about it.
+    Notice,
 }
 
-/// A border crossed by one device.
+/// What was found to have happened to a device, before it is known when a server can know of it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Crossing {
-    from: Country,
-    to: Country,
-    at_ms: i64,
-    place: Position,
-    expect: Expect,
+pub(crate) struct Found {
+    pub(crate) at_ms: i64,
+    pub(crate) place: Option<Position>,
+    pub(crate) what: What,
+    pub(crate) expect: Expect,
+    /// Nobody could see the device for so long when it happened.
+    pub(crate) unseen_ms: i64,
 }
 
-impl Crossing {
+impl Found {
+    /// Something that no trigger is about.
+    pub(crate) fn noticed(at_ms: i64, place: Option<Position>, what: What) -> Self {
+        Self { at_ms, place, what, expect: Expect::Notice, unseen_ms: 0 }
+    }
+
     pub(crate) fn truth(
         self,
         device: &Arc<str>,
@@ -88,96 +141,21 @@ impl Crossing {
         published_from_ms: i64,
         clock_off_ms: i64,
     ) -> Truth {
-        let (from, to) = (self.from.code().to_owned(), self.to.code().to_owned());
         let moment = |ms| Timestamp::from_millisecond(ms).unwrap_or_default();
+        // The weather of another hour may have been another.
+        let unsure = clock_off_ms != 0 && matches!(self.what, What::TyresUnfit { .. });
         Truth {
             device: Arc::clone(device),
             at: moment(self.at_ms + clock_off_ms),
-            lat: self.place.lat,
-            lon: self.place.lon,
-            what: What::BorderCrossed { from, to },
-            expect: self.expect,
+            lat: self.place.map(|place| place.lat),
+            lon: self.place.map(|place| place.lon),
+            what: self.what,
+            expect: if unsure { Expect::Either } else { self.expect },
             reports_every_ms: every_ms,
+            unseen_ms: if self.unseen_ms > every_ms { self.unseen_ms } else { 0 },
             published_from: moment(published_from_ms),
             clock_off_ms,
         }
-    }
-}
-
-/// So far from a border no receiver can doubt on which side it is: several times the error of the
-/// worst fixes, and the roads do not run along the border.
-const SURE_M: f64 = 300.0;
-/// The documented dwell of the rule `travel-offer`.
-pub(crate) const DWELL_MS: i64 = 20_000;
-
-/// Follows one device over borders, report by report.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Borders {
-    last: Option<(i64, Position, Country)>,
-    /// The last country that it was surely in.
-    sure_in: Option<Country>,
-    pending: Option<Pending>,
-    found: Vec<Crossing>,
-}
-
-#[derive(Clone, Debug)]
-struct Pending {
-    crossing: Crossing,
-    sure_since_ms: Option<i64>,
-    sure_reports: u32,
-}
-
-impl Borders {
-    /// The device reports at `now_ms` from where it is on its way.
-    pub(crate) fn report(&mut self, now_ms: i64, motion: &Motion) {
-        let along_m = motion.along_m();
-        let Some(country) = motion.path().country(along_m) else { return };
-        let here = motion.at().0;
-        let border = motion.path().border(along_m);
-        if let Some((before_ms, there, from)) = self.last
-            && from != country
-        {
-            self.give_up();
-            let place = border.map_or(here, |(place, _)| place);
-            let (behind_m, ahead_m) = (there.distance_m(place), place.distance_m(here));
-            let share = behind_m / (behind_m + ahead_m).max(0.1);
-            let at_ms = before_ms + ((now_ms - before_ms) as f64 * share) as i64;
-            let surely = self.sure_in == Some(from);
-            let expect = if surely { Expect::Trigger } else { Expect::Either };
-            let crossing = Crossing { from, to: country, at_ms, place, expect };
-            self.pending = Some(Pending { crossing, sure_since_ms: None, sure_reports: 0 });
-        }
-        self.last = Some((now_ms, here, country));
-        if border.is_some_and(|(_, metres)| metres < SURE_M) {
-            return;
-        }
-        let Some(pending) = &mut self.pending else {
-            self.sure_in = Some(country);
-            return;
-        };
-        pending.sure_reports += 1;
-        let since_ms = *pending.sure_since_ms.get_or_insert(now_ms);
-        if pending.sure_reports >= 2 && now_ms - since_ms >= DWELL_MS {
-            self.sure_in = Some(country);
-            self.found.extend(self.pending.take().map(|pending| pending.crossing));
-        }
-    }
-
-    /// It did not stay, or nobody looks any longer: a server may have noticed or not.
-    fn give_up(&mut self) {
-        let pending = self.pending.take().map(|pending| pending.crossing);
-        self.found.extend(pending.map(|crossing| Crossing { expect: Expect::Either, ..crossing }));
-    }
-
-    /// What has become certain since the last call.
-    pub(crate) fn take(&mut self) -> Vec<Crossing> {
-        std::mem::take(&mut self.found)
-    }
-
-    /// What is left at the end.
-    pub(crate) fn finish(&mut self) -> Vec<Crossing> {
-        self.give_up();
-        self.take()
     }
 }
 
@@ -217,73 +195,5 @@ impl Ledger {
         if let Err(error) = written {
             self.failed.get_or_insert(error);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Borders, Crossing, Expect};
-    use crate::geo::Path;
-    use crate::motion::{Motion, Pace};
-    use crate::roads::{Network, place};
-
-    const PACE: Pace = Pace { temper: 1.0, accelerate_mps2: 2.0, brake_mps2: 2.0 };
-
-    /// Drives `path` to its end, reporting every `every_s`, then stays for `stay_s`.
-    fn drive(path: Path, every_s: i64, stay_s: i64) -> (Vec<Crossing>, Borders) {
-        let mut borders = Borders::default();
-        let mut motion = Motion::new(path, 0.0, 0.0);
-        let (mut now_s, mut stays_s) = (0, 0);
-        while !motion.arrived() || stays_s < stay_s {
-            borders.report(now_s * 1_000, &motion);
-            motion.advance(every_s as f64, PACE, 1.0, 0.0);
-            now_s += every_s;
-            stays_s += if motion.arrived() { every_s } else { 0 };
-        }
-        (borders.take(), borders)
-    }
-
-    fn across(before_m: f64, after_m: f64) -> Path {
-        Network::new().across(place("Venlo border").unwrap(), before_m, after_m, true)
-    }
-
-    #[test]
-    fn a_crossing_is_timed_where_the_road_meets_the_border() {
-        for every_s in [1, 10, 60] {
-            let (found, _) = drive(across(4_000.0, 4_000.0), every_s, 120);
-            let [crossing] = &found[..] else { panic!("{every_s} s: {found:?}") };
-            assert_eq!((crossing.from.code(), crossing.to.code()), ("NL", "DE"));
-            assert_eq!(crossing.expect, Expect::Trigger);
-            // 4 km from standing still to 36 m/s.
-            assert!((115_000..130_000).contains(&crossing.at_ms), "{}", crossing.at_ms);
-        }
-    }
-
-    #[test]
-    fn who_starts_at_the_border_or_hardly_gets_across_is_not_sure() {
-        let (found, _) = drive(across(200.0, 4_000.0), 1, 60);
-        assert_eq!(found.iter().map(|c| c.expect).collect::<Vec<_>>(), [Expect::Either]);
-        let (found, mut borders) = drive(across(4_000.0, 100.0), 1, 60);
-        assert_eq!(found, []);
-        assert_eq!(borders.finish().len(), 1);
-    }
-
-    #[test]
-    fn a_way_back_is_a_crossing_of_its_own() {
-        let there = across(2_000.0, 2_000.0);
-        let mut borders = Borders::default();
-        let mut now_ms = 0;
-        for path in [there.clone(), there.reversed()] {
-            let mut motion = Motion::new(path, 0.0, 0.0);
-            while !motion.arrived() {
-                borders.report(now_ms, &motion);
-                motion.advance(1.0, PACE, 1.0, 0.0);
-                now_ms += 1_000;
-            }
-        }
-        let found = borders.finish();
-        let ways: Vec<_> = found.iter().map(|c| (c.from.code(), c.to.code())).collect();
-        assert_eq!(ways, [("NL", "DE"), ("DE", "NL")]);
-        assert_eq!(found[1].expect, Expect::Trigger);
     }
 }

@@ -4,7 +4,7 @@
 use crate::geo::Position;
 use crate::places::PLACES;
 
-const HOUR_MS: i64 = 3_600_000;
+pub(crate) const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: f64 = 86_400_000.0;
 
 /// The weather of an hour at a place.
@@ -23,15 +23,6 @@ pub(crate) struct Weather {
     pub(crate) visibility_m: f64,
     /// By WMO table 4677, as far as Open-Meteo uses it.
     pub(crate) code: u8,
-}
-
-/// What the weather makes of a road.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Surface {
-    Dry,
-    Wet,
-    Snow,
-    Ice,
 }
 
 /// Below this, what falls is snow.
@@ -128,21 +119,6 @@ fn snow_depth_m(at: Position, altitude_m: f64, now_ms: i64) -> f64 {
     depth_m
 }
 
-/// What a driver finds on the road: snow while it falls and until it is cleared, ice where it was
-/// wet before it froze.
-#[must_use]
-pub(crate) fn surface(at: Position, altitude_m: f64, now_ms: i64) -> Surface {
-    let now = weather(at, altitude_m, now_ms);
-    let before_mm = precipitation_mm(at, altitude_m, now_ms - 2 * HOUR_MS);
-    let falls = now.precipitation_mm > 0.05;
-    match () {
-        () if now.snowfall_cm > 0.1 => Surface::Snow,
-        () if now.ground_c < 0.0 && (falls || before_mm > 0.1) => Surface::Ice,
-        () if falls || before_mm > 0.5 => Surface::Wet,
-        () => Surface::Dry,
-    }
-}
-
 /// The altitude of the nearest place that the simulator knows, if one is near; else that of the
 /// plains.
 #[must_use]
@@ -156,7 +132,7 @@ pub(crate) fn altitude_m(at: Position) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Surface, outdoor_c, surface, weather};
+    use super::{outdoor_c, weather};
     use crate::geo::Position;
 
     const KEHL: Position = Position::new(48.57, 7.8);
@@ -174,21 +150,6 @@ mod tests {
         assert!((-4.0..6.0).contains(&mean(140.0, JANUARY_MS)), "{}", mean(140.0, JANUARY_MS));
         assert!((16.0..25.0).contains(&mean(140.0, JULY_MS)), "{}", mean(140.0, JULY_MS));
         assert!(mean(1_374.0, JANUARY_MS) < mean(140.0, JANUARY_MS) - 7.0);
-    }
-
-    #[test]
-    fn roads_are_dry_mostly_wet_often_and_wintry_in_winter_only() {
-        let count = |from_ms: i64, altitude_m: f64, wanted: Surface| {
-            let hours =
-                (0..24 * 28).map(|hour| surface(KEHL, altitude_m, from_ms + hour * HOUR_MS));
-            hours.filter(|&found| found == wanted).count()
-        };
-        let month = 24 * 28;
-        assert!(count(JULY_MS, 140.0, Surface::Dry) > month / 2);
-        assert!(count(JULY_MS, 140.0, Surface::Wet) > month / 10);
-        assert_eq!(count(JULY_MS, 140.0, Surface::Snow) + count(JULY_MS, 140.0, Surface::Ice), 0);
-        assert!(count(JANUARY_MS, 1_374.0, Surface::Snow) > month / 10);
-        assert!(count(JANUARY_MS, 140.0, Surface::Ice) > 0);
     }
 
     #[test]

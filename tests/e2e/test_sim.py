@@ -106,6 +106,32 @@ def test_nothing_acknowledged_is_lost_when_everything_goes_wrong(tmp_path):
                 assert {ts // 1_000 % 60 for ts, _ in keys} <= seconds, device
 
 
+def test_advice_on_tyres_is_what_the_simulated_weather_makes_of_the_roads(tmp_path):
+    """A winter day of a hundred cars in a minute, by weather that the server reads from a file."""
+    weather, claims = tmp_path / "weather.csv", tmp_path / "claims.jsonl"
+    code, _, err = run(
+        BINARIES / "device-sim", "weather", "--file", weather,
+        "--from", "2026-01-11T00:00:00Z", "--hours", "84", seconds=90,
+    )
+    assert code == 0, err
+    clock = ["--clock-start", "2026-01-12T00:00:00Z", "--clock-speed", "1440"]
+    config = '[[weather.feed]]\nkind = "file"\npath = "weather.csv"\n'
+    with Datanaut(
+        tmp_path, *clock, registry=registry_of("winter-week", tmp_path), config=config
+    ) as server:
+        flags = ["--scale", "0.1", "--seconds", "60", "--claims", claims]
+        code, report, out = run_scenario(server, tmp_path, "winter-week", *flags)
+        server.counts()
+    assert code == 0 and report["passed"], out
+    verdict = report["verdict"]
+    assert verdict["products"]["travel"]["found"] > 50
+    assert verdict["products"]["winter_tyres"]["found"] > 10
+    told = [json.loads(line) for line in claims.read_text().splitlines()]
+    assert len(told) == verdict["without_trigger"]["claim"] > 0
+    assert all(line["topic"] == "claims/alpina" for line in told)
+    assert len({line["payload"]["id"] for line in told}) == len(told)
+
+
 def test_two_runs_can_be_compared(tmp_path):
     reports = []
     with Datanaut(tmp_path, registry=registry_of("smoke", tmp_path)) as server:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 
-from datanaut import Datanaut, datanaut, wait_for
+from datanaut import BINARIES, Datanaut, Process, datanaut, run, wait_for
 from journeys import drive, ways
 from peers import Client
 from weather import OpenMeteo
@@ -53,6 +53,35 @@ def test_rows_of_a_file(tmp_path):
         assert (weather["temperature_c"], weather["wind_mps"], weather["code"]) == (-4.5, 2.5, 73)
         assert "precipitation_mm" not in weather, "what the file does not say"
         assert server.metric("events_waiting_for_weather") == 0
+
+
+def test_the_simulated_weather_is_the_same_by_service_and_by_file(tmp_path):
+    """What the simulator serves in Open-Meteo's shape, what it writes, and what a trigger says."""
+    simulator = BINARIES / "device-sim"
+    now = datetime.now(timezone.utc)
+    begin = (now - timedelta(hours=30)).strftime("%Y-%m-%dT%H:00:00Z")
+    code, _, err = run(
+        simulator, "weather", "--file", tmp_path / "rows.csv", "--from", begin, "--hours", "60",
+        seconds=90,
+    )
+    assert code == 0, err
+    with Process([simulator, "weather", "--serve", "127.0.0.1:0"]) as service:
+        url = wait_for("the service", lambda: service.out.text().strip())
+        told = []
+        feeds = {
+            "live": f'kind = "open-meteo"\nurl = "{url}"',
+            "file": 'kind = "file"\npath = "../rows.csv"',
+        }
+        for name, feed in feeds.items():
+            folder = tmp_path / name
+            folder.mkdir()
+            with configured(folder, f'[weather]\nwait = "60s"\n[[weather.feed]]\n{feed}\n') as server:
+                told += cross(server, "car-05")
+    for weather in told:
+        assert weather["status"] == "known", told
+        for changing in ("source", "age_s"):
+            weather.pop(changing)
+    assert told[0] == told[1] and "temperature_c" in told[0]
 
 
 def test_a_file_that_makes_no_sense_is_refused_with_its_line(tmp_path):

@@ -42,6 +42,10 @@ struct ScenarioArgs {
     /// How long to wait for triggers that are missing when all is published
     #[arg(long, default_value_t = 30.0, requires = "scenario", value_name = "SECONDS")]
     grace: f64,
+    /// Write the claims that insurers report to this file, a message with its topic a line; for
+    /// scenarios with [claims]
+    #[arg(long, requires = "scenario", value_name = "FILE")]
+    claims: Option<PathBuf>,
     /// Keep the triggers that come in this file
     #[arg(long, requires = "scenario", value_name = "FILE")]
     record: Option<PathBuf>,
@@ -85,6 +89,7 @@ async fn run_demo(args: &RunArgs) -> Result<ExitCode> {
 async fn run_scenario(name: &str, args: &RunArgs) -> Result<ExitCode> {
     let scenario = Scenario::load(name)?;
     let more = &args.scenario_args;
+    ensure!(more.claims.is_none() || scenario.claims.is_some(), "{name} has no [claims]");
     ensure!(more.scale > 0.0 && more.scale <= 1_000.0, "--scale {}: give 0 to 1000", more.scale);
     let mut options = args.connect.options()?;
     if more.part.is_none() {
@@ -105,6 +110,10 @@ async fn run_scenario(name: &str, args: &RunArgs) -> Result<ExitCode> {
         command: command_line(),
         record: match more.part {
             None => more.record.as_deref().map(create).transpose()?,
+            Some(_) => None,
+        },
+        claims: match more.part {
+            None => more.claims.as_deref().map(create).transpose()?,
             Some(_) => None,
         },
         processes: (more.processes > 1).then(|| Processes::like_this(more.processes.into())),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use device_sim::{Clock, Heard, Limits, Line, Recorded, Truth, Verdict, judge, listen};
+use device_sim::{Clock, Heard, JUDGEABLE, Limits, Line, Recorded, Truth, Verdict, judge, listen};
 use tokio::sync::watch;
 
 use super::connect::{Connect, create, interrupted, seconds};
@@ -33,6 +33,9 @@ pub(crate) struct VerifyArgs {
     /// Judge only devices whose ids begin so
     #[arg(long, value_delimiter = ',', value_name = "PREFIXES")]
     devices: Vec<String>,
+    /// The products to judge: travel, and winter_tyres if the server goes by the simulated weather
+    #[arg(long, value_delimiter = ',', default_value = "travel", value_name = "PRODUCTS")]
+    products: Vec<String>,
     /// How long to wait for what is missing when the ledger has ended
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
     grace: f64,
@@ -60,8 +63,13 @@ struct LimitArgs {
 }
 
 impl LimitArgs {
-    fn limits(&self) -> Result<Limits> {
+    fn limits(&self, products: &[String]) -> Result<Limits> {
+        let known = |product: &&String| JUDGEABLE.iter().any(|(one, _)| one == product);
+        if let Some(other) = products.iter().find(|product| !known(product)) {
+            bail!("--products {other}: only travel and winter_tyres can be judged");
+        }
         Ok(Limits {
+            products: products.to_vec(),
             tolerance: seconds(self.tolerance)?,
             late: seconds(self.late)?,
             precision: self.precision,
@@ -71,7 +79,7 @@ impl LimitArgs {
 }
 
 pub(crate) async fn verify(args: VerifyArgs) -> Result<ExitCode> {
-    let limits = args.limits.limits()?;
+    let limits = args.limits.limits(&args.products)?;
     let verdict = match &args.triggers {
         Some(file) => {
             let Ledger { truths, .. } = Ledger::read(&args.ledger, &args.devices)?;

@@ -1,12 +1,13 @@
 //! `device-sim weather`
 
+use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use device_sim::{ClockStart, WeatherClock, serve_weather, server_clock, weather_rows};
+use device_sim::{ClockStart, Rows, WeatherClock, serve_weather, server_clock, write_weather};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 
@@ -20,7 +21,7 @@ pub(crate) struct WeatherArgs {
     /// Forecasts go by the clock of this server, as in http://127.0.0.1:8080
     #[arg(long, value_name = "URL", requires = "serve")]
     http: Option<String>,
-    /// Write it to this file, for all places that devices come by
+    /// Write it to this file, for all cells that devices come by: CSV if its name ends so, else JSON
     #[arg(long, value_name = "FILE", conflicts_with = "serve")]
     file: Option<PathBuf>,
     /// From this moment on (now, if left out)
@@ -34,8 +35,12 @@ pub(crate) struct WeatherArgs {
 
 pub(crate) async fn weather(args: WeatherArgs) -> Result<()> {
     if let Some(path) = &args.file {
-        let rows = weather_rows(args.from.unwrap_or_else(Timestamp::now), args.hours);
-        return serde_json::to_writer(create(path)?, &rows).context("the weather");
+        let from = args.from.unwrap_or_else(Timestamp::now);
+        let is_csv = path.extension().is_some_and(|ending| ending == "csv");
+        let shape = if is_csv { Rows::Csv } else { Rows::Json };
+        let mut file = BufWriter::new(create(path)?);
+        write_weather(&mut file, shape, from, args.hours).context("the weather")?;
+        return file.flush().context("the weather");
     }
     let Some(address) = args.serve else { return Ok(()) };
     let clock = match args.http {

@@ -1,0 +1,99 @@
+//! Who has the devices: where they live, and how.
+
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use crate::car::Car;
+use crate::device::Thing;
+use crate::geo::Position;
+use crate::places::{Country, PLACES};
+use crate::product::{Model, Product};
+use crate::reading::Kind;
+use crate::roads::{Network, place};
+use crate::thermostat::Thermostat;
+use crate::tracker::{Life, Tracker, flight};
+
+/// Towns so far from any border that nobody gets there on foot or on the way to work.
+const INLAND: [&str; 20] = [
+    "Utrecht",
+    "Eindhoven",
+    "Antwerpen",
+    "Gent",
+    "Köln",
+    "Duisburg",
+    "Osnabrück",
+    "Metz",
+    "Karlsruhe",
+    "Zürich",
+    "Augsburg",
+    "München",
+    "Innsbruck",
+    "Nürnberg",
+    "Praha",
+    "Wrocław",
+    "Berlin",
+    "Poznań",
+    "Hamburg",
+    "Kolding",
+];
+
+/// Where the planes go: real airports, one a country.
+const AIRPORTS: [(Country, f64, f64); 10] = [
+    (Country::Nl, 52.3086, 4.7639),
+    (Country::De, 48.3538, 11.7861),
+    (Country::Ch, 47.4647, 8.5492),
+    (Country::Fr, 49.0097, 2.5479),
+    (Country::Cz, 50.1008, 14.2600),
+    (Country::Dk, 55.6180, 12.6560),
+    (Country::Be, 50.9014, 4.4844),
+    (Country::At, 48.1103, 16.5697),
+    (Country::It, 45.6306, 8.7281),
+    (Country::De, 50.0333, 8.5706),
+];
+
+/// A device of that kind, somewhere, whose people live as people do.
+pub(crate) fn anything(kind: Kind, everyday: bool, network: &Arc<Network>, rng: &mut Rng) -> Thing {
+    let town = &PLACES[place(INLAND[rng.usize(..INLAND.len())]).unwrap_or_default()];
+    let home = town.position().moved(rng.f64() * 4e3 - 2e3, rng.f64() * 4e3 - 2e3);
+    match kind {
+        Kind::Car => Thing::Car(Car::wanderer(Arc::clone(network), everyday, rng)),
+        Kind::Tracker => {
+            let life = match rng.u8(..12) {
+                0..4 => Life::Strolls { runs: rng.bool() },
+                4 if everyday => return Thing::Tracker(flyer(rng)),
+                _ => Life::Commutes { work: home.moved(2_500.0, 3_000.0), drives: rng.bool() },
+            };
+            Thing::Tracker(Tracker::new(home, life, (120.0, 3_600.0), rng))
+        }
+        Kind::Thermostat => {
+            Thing::Thermostat(Thermostat::new(home, town.altitude_m, rng.u8(..50) > 0, rng))
+        }
+        Kind::Product => {
+            let model = if rng.bool() { Model::WashingMachine } else { Model::CoffeeMachine };
+            Thing::Product(Product::new(model, (600.0, 20_000.0), rng))
+        }
+    }
+}
+
+/// Somebody who flies to another country and back, with hours or days between.
+fn flyer(rng: &mut Rng) -> Tracker {
+    let from = rng.usize(..AIRPORTS.len());
+    let (here, lat, lon) = AIRPORTS[from];
+    let others: Vec<_> = AIRPORTS.iter().filter(|(country, ..)| *country != here).collect();
+    let &(there, to_lat, to_lon) = others[rng.usize(..others.len())];
+    let home = Position::new(lat, lon);
+    let line = flight(home, Position::new(to_lat, to_lon), [here, there]);
+    Tracker::new(home, Life::Flies { line }, (4.0 * 3_600.0, 48.0 * 3_600.0), rng)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::INLAND;
+    use crate::roads::place;
+
+    #[test]
+    fn every_town_that_people_live_in_exists() {
+        assert!(INLAND.iter().all(|name| place(name).is_some()));
+    }
+}
