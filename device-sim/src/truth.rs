@@ -105,6 +105,23 @@ impl What {
     }
 }
 
+impl What {
+    /// Claims are numbered by car; their ids are unique.
+    fn by(self, device: &str) -> Self {
+        match self {
+            Self::Claim { id, tyre, road, speed_mps } => {
+                Self::Claim { id: format!("{device}-{id}"), tyre, road, speed_mps }
+            }
+            other => other,
+        }
+    }
+}
+
+/// To 10 cm or so.
+fn degrees(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
 /// What a server ought to make of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -147,9 +164,9 @@ impl Found {
         Truth {
             device: Arc::clone(device),
             at: moment(self.at_ms + clock_off_ms),
-            lat: self.place.map(|place| place.lat),
-            lon: self.place.map(|place| place.lon),
-            what: self.what,
+            lat: self.place.map(|place| degrees(place.lat)),
+            lon: self.place.map(|place| degrees(place.lon)),
+            what: self.what.by(device),
             expect: if unsure { Expect::Either } else { self.expect },
             reports_every_ms: every_ms,
             unseen_ms: if self.unseen_ms > every_ms { self.unseen_ms } else { 0 },
