@@ -172,7 +172,7 @@ fn start_broker(
     clock: &Clock,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> Result<Broker, BrokerError> {
-    let decode = move |topic: &str, payload: &_, now| sources.decode(topic, payload, now);
+    let decode = move |topic: &str, payload: &_, now| sources.read(topic, payload, now);
     Broker::start(options, decode, clock.clone(), arrivals.clone())
 }
 

@@ -29,6 +29,8 @@ enum What {
 struct Row {
     number: i64,
     device: Option<String>,
+    #[serde(default)]
+    insurer: Option<String>,
     received_at: String,
     reason: Option<String>,
     advice: Option<String>,
@@ -39,6 +41,13 @@ struct Row {
     payload_bytes: u64,
     payload_text: Option<String>,
     payload_hex: Option<String>,
+}
+
+impl Row {
+    /// The device or insurer that sent it.
+    fn whose(&self) -> Option<&str> {
+        self.device.as_deref().or(self.insurer.as_deref())
+    }
 }
 
 #[derive(Deserialize)]
@@ -70,13 +79,13 @@ fn list(args: &ListArgs) -> Result<ExitCode> {
     }
     let rows: Vec<Row> = read(answer)?;
     for row in &rows {
-        let (device, reason) = (row.device.as_deref(), row.reason.as_deref());
+        let (whose, reason) = (row.whose(), row.reason.as_deref());
         println!(
             "{:>6}  {}  {:<18} {:<18} {}",
             row.number,
             row.received_at,
             reason.unwrap_or("?"),
-            device.unwrap_or("?"),
+            whose.unwrap_or("?"),
             row.detail
         );
     }
@@ -95,7 +104,7 @@ fn show(args: &ShowArgs) -> Result<ExitCode> {
     }
     let row: Row = read(answer)?;
     println!("number    {}", row.number);
-    println!("device    {}", row.device.as_deref().unwrap_or("not in the registry any more"));
+    println!("of        {}", row.whose().unwrap_or("nobody in the registry any more"));
     let broker = row.broker.as_deref().unwrap_or("an output that could not take it");
     println!("received  {} through {broker}", row.received_at);
     println!("topic     {}", row.topic);

@@ -236,7 +236,7 @@ fn quarantine(
 ) -> Result<Quarantine> {
     let brokers: HashMap<String, Sources> = config.all_sources()?.into_iter().collect();
     let decode = move |broker: &str, topic: &str, payload: &_, received_ms| {
-        Some(brokers.get(broker)?.decode(topic, payload, received_ms))
+        Some(brokers.get(broker)?.read(topic, payload, received_ms))
     };
     Ok(Quarantine::new(arrivals, journal.registry(), decode))
 }

@@ -16,7 +16,7 @@ use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
 use enrich::rules::RuleSet;
 use enrich::weather::Feed;
-use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Reading, Sender, Value};
+use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Message, Reading, Sender, Value};
 use journal::{Followers, Journal, LOG_READINGS, Options, Started};
 use tokio::sync::{oneshot, watch};
 
@@ -146,12 +146,12 @@ fn arrival(message: usize, acknowledge: oneshot::Sender<()>) -> Arrival {
         topic: format!("telemetry/car/{device}").into(),
         sender: Sender::Anonymous,
         payload: Bytes::new(),
-        decoded: Ok(Decoded {
+        decoded: Message::Device(Ok(Decoded {
             device: device.into(),
             kind: DeviceKind::Car,
             readings: (from..from + TOGETHER as i64).map(|second| Ok(reading(second))).collect(),
             unknown_names: 0,
-        }),
+        })),
         retry_of: None,
         received_ms: NOW_MS,
         received: Instant::now(),

@@ -1,4 +1,4 @@
-//! Tells a device why its messages were not used: at most once a minute and reason.
+//! Tells a device or an insurer why its messages were not used: at most once a minute and reason.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ const MINUTE_MS: i64 = 60_000;
 /// device hears the same thing twice in a minute.
 const REMEMBERED: usize = 10_000;
 
-/// The message on `errors/{device}`.
+/// The message on `errors/{device}` or `errors/{insurer}`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Explanation<'a> {
     reason: &'static str,
@@ -31,7 +31,7 @@ pub(crate) struct Limiter {
 impl Limiter {
     /// Whether it is time to say this again.
     pub(crate) fn may_say(&mut self, notice: &Notice) -> bool {
-        let key = (notice.device.clone(), notice.reason);
+        let key = (notice.to.clone(), notice.reason);
         if self.said.get(&key).is_some_and(|said_ms| notice.at_ms - said_ms < MINUTE_MS) {
             return false;
         }
@@ -43,10 +43,10 @@ impl Limiter {
     }
 }
 
-/// Topic and payload for a notice; `None` for a device whose name cannot stand in a topic.
+/// Topic and payload for a notice; `None` for somebody whose name cannot stand in a topic.
 pub(crate) fn message(notice: &Notice) -> Option<(String, Vec<u8>)> {
     let usable = |c: char| !matches!(c, '/' | '+' | '#') && !c.is_control();
-    if notice.device.is_empty() || !notice.device.chars().all(usable) {
+    if notice.to.is_empty() || !notice.to.chars().all(usable) {
         return None;
     }
     let at = jiff::Timestamp::from_millisecond(notice.at_ms).ok()?.to_string();
@@ -57,7 +57,7 @@ pub(crate) fn message(notice: &Notice) -> Option<(String, Vec<u8>)> {
         at,
     };
     let payload = serde_json::to_vec(&explanation).ok()?;
-    Some((format!("errors/{}", notice.device), payload))
+    Some((format!("errors/{}", notice.to), payload))
 }
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
     use journal::Notice;
 
     fn notice(device: &str, reason: Reason, at_ms: i64) -> Notice {
-        Notice { device: device.into(), reason, detail: "ts is missing".to_owned(), at_ms }
+        Notice { to: device.into(), reason, detail: "ts is missing".to_owned(), at_ms }
     }
 
     #[test]

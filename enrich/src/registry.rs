@@ -57,6 +57,8 @@ pub struct Registry {
     devices: Vec<Option<Known>>,
     device_numbers: HashMap<Arc<str>, u32>,
     policies: HashMap<u32, Vec<Policy>>,
+    /// By the policy's id: the number of the customer whose it is.
+    holders: HashMap<Arc<str>, u32>,
     consents: HashMap<u32, Vec<Consent>>,
     /// By the customer's number, `None` being everybody, and name.
     geofences: BTreeMap<(Option<u32>, Arc<str>), Geofence>,
@@ -96,6 +98,7 @@ impl Registry {
             Entry::Policy(mut policy) => {
                 share(&mut policy.insurer, &self.insurers);
                 if let Some(number) = share(&mut policy.customer, &self.customer_numbers) {
+                    self.holders.insert(policy.id.clone(), *number);
                     let policies = self.policies.entry(*number).or_default();
                     put(policies, policy, |a, b| a.id == b.id);
                 }
@@ -145,7 +148,9 @@ impl Registry {
         let Some(Some(customer)) = self.customers.get(number as usize) else { return };
         self.customer_numbers.remove(&customer.id);
         self.customers[number as usize] = None;
-        self.policies.remove(&number);
+        for policy in self.policies.remove(&number).into_iter().flatten() {
+            self.holders.remove(&policy.id);
+        }
         self.consents.remove(&number);
         self.geofences.retain(|(owner, _), _| *owner != Some(number));
         for known in self.devices.iter_mut().flatten() {
@@ -211,6 +216,14 @@ impl Registry {
     #[must_use]
     pub fn policies_of(&self, customer: u32) -> &[Policy] {
         self.policies.get(&customer).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// A contract by its id, with the number of the customer whose it is.
+    #[must_use]
+    pub fn policy(&self, id: &str) -> Option<(u32, &Policy)> {
+        let holder = *self.holders.get(id)?;
+        let policy = self.policies_of(holder).iter().find(|policy| &*policy.id == id)?;
+        Some((holder, policy))
     }
 
     /// The geofences a customer has of their own.

@@ -6,6 +6,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+#[cfg(any(feature = "broker", feature = "collector"))]
+use crate::Reason;
+use crate::report::FromInsurer;
+use crate::source::Outcome;
 use crate::{DeviceKind, Reading, Rejected};
 
 /// Who published, as far as the connection proved it.
@@ -15,7 +19,7 @@ pub enum Sender {
     Anonymous,
     /// A device that may speak for itself only.
     Device(Arc<str>),
-    /// An insurer: it reads triggers and has no readings to send.
+    /// An insurer: it reads triggers, and reports claims and the like.
     Insurer(Arc<str>),
 }
 
@@ -28,6 +32,61 @@ pub struct Decoded {
     pub readings: Vec<Result<Reading, Rejected>>,
     /// Names in the message that are no documented measure.
     pub unknown_names: u32,
+}
+
+/// A message, by who says such things.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// A device's. All of it may be unusable; then the device is known only if the topic names one.
+    Device(Outcome),
+    Insurer(FromInsurer),
+}
+
+impl Message {
+    /// What a device said, if anything of it can be read.
+    #[must_use]
+    pub fn readings(&self) -> Option<&Decoded> {
+        match self {
+            Self::Device(Ok(decoded)) => Some(decoded),
+            Self::Device(Err(_)) | Self::Insurer(_) => None,
+        }
+    }
+
+    /// Why nothing of it can be used.
+    #[must_use]
+    pub fn rejected(&self) -> Option<&Rejected> {
+        match self {
+            Self::Device(Err((_, rejected))) => Some(rejected),
+            Self::Insurer(FromInsurer { report: Err(rejected), .. }) => Some(rejected),
+            Self::Device(Ok(_)) | Self::Insurer(_) => None,
+        }
+    }
+
+    /// What an insurer reports is worth an acknowledgement: without one it is not taken.
+    #[cfg(any(feature = "broker", feature = "collector"))]
+    pub(crate) fn acknowledged(mut self, acknowledged: bool, payload: &Bytes) -> Self {
+        if let (false, Self::Insurer(FromInsurer { report: report @ Ok(_), .. })) =
+            (acknowledged, &mut self)
+        {
+            let detail = "it came at QoS 0".to_owned();
+            *report = Err(Rejected { reason: Reason::NeedsQos1, detail, raw: payload.clone() });
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn unknown_names(&self) -> u32 {
+        match self {
+            Self::Device(outcome) => outcome.as_ref().map_or(0, |decoded| decoded.unknown_names),
+            Self::Insurer(message) => message.unknown_names,
+        }
+    }
+}
+
+impl From<Outcome> for Message {
+    fn from(outcome: Outcome) -> Self {
+        Self::Device(outcome)
+    }
 }
 
 /// Fires when everything in the message has a durable outcome. Dropped unfired when it has not:
@@ -43,8 +102,7 @@ pub struct Arrival {
     pub topic: Arc<str>,
     pub sender: Sender,
     pub payload: Bytes,
-    /// The whole message may be unusable; then the device is known only if the topic names one.
-    pub decoded: Result<Decoded, (Option<Arc<str>>, Rejected)>,
+    pub decoded: Message,
     /// The row of the quarantine that it is another attempt at.
     pub retry_of: Option<i64>,
     /// By the pipeline's clock.

@@ -4,7 +4,8 @@
 //! [`broker`] (the embedded MQTT broker) or [`collector`] (a client of any other) holds the PUBACK
 //! and hands each publish over as an [`Arrival`]; [`source`] says what its [`topic`] means;
 //! [`formats`] decode the payload into [`Reading`]s of named [`measure`]s; [`Reason`] names what
-//! could not be used. [`access`] says who may do what. What becomes of an arrival (stored, quarantined, refused, duplicate) is
+//! could not be used. Insurers have topics of their own, and a [`report`] each. [`access`] says who
+//! may do what. What becomes of an arrival (stored, quarantined, refused, duplicate) is
 //! decided where the journal commits, and travels back through its [`Acknowledgement`].
 
 #[cfg(feature = "broker")]
@@ -20,9 +21,10 @@ mod clock;
 pub mod measure;
 mod reading;
 mod reason;
+pub mod report;
 pub mod weather;
 
-pub use arrival::{Acknowledgement, Arrival, Decoded, Sender};
+pub use arrival::{Acknowledgement, Arrival, Decoded, Message, Sender};
 pub use clock::Clock;
 pub use measure::{Measure, Shape, Value};
 pub use reading::{DeviceKind, Fix, Reading};

@@ -1,5 +1,5 @@
-//! Why a message could not be used: a closed list of names that devices, operators, metrics and
-//! the documentation share.
+//! Why a message could not be used: a closed list of names that devices, insurers, operators,
+//! metrics and the documentation share.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,11 @@ reasons! {
     NoValidFix "no_valid_fix" "send lat and lon together, within ±90 and ±180 degrees",
     Encrypted "encrypted" "switch off payload encryption in OwnTracks; let TLS protect the connection",
     RefusedByInflux "refused_by_influx" "the reading is stored, but InfluxDB refused it as a point; do what its answer says",
+    UnknownInsurer "unknown_insurer" "register the insurer before it reports anything",
+    Incomplete "incomplete" "send every field that the report needs",
+    NeedsQos1 "needs_qos_1" "publish at QoS 1: a report without an acknowledgement may be lost",
+    NotInsured "not_insured" "no policy of yours for this was in force then: correct policy, customer or device, or the time",
+    UnknownTrigger "unknown_trigger" "give the id of a trigger that you were sent",
 }
 
 /// A reading, or a whole message, that could not be used.

@@ -10,8 +10,9 @@ use serde::Deserialize;
 
 use crate::access::is_id;
 use crate::formats::{self, Format};
+use crate::report::ReportKind;
 use crate::topic::{Captured, InvalidTopic, Topic};
-use crate::{Decoded, DeviceKind, Reason, Rejected};
+use crate::{Decoded, DeviceKind, Message, Reason, Rejected};
 
 /// Longest device id, in bytes: it is a key in the registry, the journal and other topics.
 pub const MAX_DEVICE_ID: usize = 64;
@@ -21,6 +22,9 @@ pub const EMBEDDED: &str = "embedded";
 
 /// What Datanaut publishes itself: collected, it would answer its own answers.
 const OWN_TOPICS: [&str; 2] = ["triggers/+/+/+", "errors/+"];
+
+/// What insurers report on, which no device may be heard on.
+const INSURERS_TOPICS: [&str; 3] = ["claims/+", "trips/+", "feedback/+"];
 
 /// What a message says, or why it says nothing, with the device where that is known.
 pub type Outcome = Result<Decoded, (Option<Arc<str>>, Rejected)>;
@@ -52,6 +56,8 @@ pub enum SourceError {
     Topic(#[from] InvalidTopic),
     #[error("`{topic}` also covers {own}, what datanaut says itself; name the devices' topics")]
     Own { topic: String, own: &'static str },
+    #[error("`{topic}` also covers {insurers}, what insurers report on; name the devices' topics")]
+    Insurers { topic: String, insurers: &'static str },
     #[error("`{0}` says nothing of the kind; write {{kind}} for its level, or set kind")]
     NoKind(String),
     #[error("`{0}` has {{kind}}; leave kind out")]
@@ -90,6 +96,11 @@ impl Source {
         for own in OWN_TOPICS {
             if own.parse().is_ok_and(|own| topic.overlaps(&own)) {
                 return Err(SourceError::Own { topic: text(), own });
+            }
+        }
+        for insurers in INSURERS_TOPICS {
+            if insurers.parse().is_ok_and(|insurers| topic.overlaps(&insurers)) {
+                return Err(SourceError::Insurers { topic: text(), insurers });
             }
         }
         let names = topic.names();
@@ -134,14 +145,18 @@ struct Route<'a> {
 
 /// The sources of one broker; the first that fits a topic holds.
 #[derive(Clone, Debug)]
-pub struct Sources(Arc<[Mapping]>);
+pub struct Sources {
+    mappings: Arc<[Mapping]>,
+    /// Whether insurers report here: on the broker that triggers go out on.
+    insurers: bool,
+}
 
 impl Default for Sources {
     /// [`Source::defaults`].
     fn default() -> Self {
         static DEFAULTS: LazyLock<Sources> = LazyLock::new(|| {
             let checked = Source::defaults().into_iter().filter_map(|source| source.check().ok());
-            Sources(checked.collect())
+            Sources { mappings: checked.collect(), insurers: false }
         });
         DEFAULTS.clone()
     }
@@ -164,20 +179,40 @@ impl Sources {
             }
             mappings.push(mapping);
         }
-        Ok(Self(mappings.into()))
+        Ok(Self { mappings: mappings.into(), insurers: false })
     }
 
+    /// The same on a broker that insurers report on.
+    #[must_use]
+    pub fn with_insurers(self) -> Self {
+        Self { insurers: true, ..self }
+    }
+
+    /// Whether no device is heard here.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.mappings.is_empty()
     }
 
     /// What to subscribe to, as MQTT writes it.
     pub fn filters(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|mapping| mapping.topic.filter())
+        let reports = if self.insurers { &INSURERS_TOPICS[..] } else { &[] };
+        let devices = self.mappings.iter().map(|mapping| mapping.topic.filter());
+        devices.chain(reports.iter().map(|filter| (*filter).to_owned()))
     }
 
-    /// Decodes and validates a message that arrived on `topic` at `now_ms`.
+    /// Decodes and validates a message of anybody, a device or an insurer.
+    #[must_use]
+    pub fn read(&self, topic: &str, payload: &Bytes, now_ms: i64) -> Message {
+        match ReportKind::of_topic(topic) {
+            Some((kind, insurer)) if self.insurers && is_id(insurer) => {
+                Message::Insurer(formats::report::read(kind, insurer.into(), payload, now_ms))
+            }
+            _ => Message::Device(self.decode(topic, payload, now_ms)),
+        }
+    }
+
+    /// Decodes and validates a device's message that arrived on `topic` at `now_ms`.
     ///
     /// A message without readings and without error (an OwnTracks type that carries none) decodes
     /// to no readings: it is acknowledged and counts nothing.
@@ -201,8 +236,10 @@ impl Sources {
     /// The source of a topic that was published to, with what the topic says; else what is
     /// wrong with it, and the device when it names a usable one.
     fn route(&self, topic: &str) -> Result<Route<'_>, (Option<Arc<str>>, String)> {
-        let found =
-            self.0.iter().find_map(|mapping| Some((mapping, mapping.topic.captures(topic)?)));
+        let found = self
+            .mappings
+            .iter()
+            .find_map(|mapping| Some((mapping, mapping.topic.captures(topic)?)));
         let Some((mapping, captured)) = found else {
             return Err((None, "no device publishes on this topic".to_owned()));
         };
@@ -258,7 +295,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::{Format, Outcome, Source, SourceError, Sources};
-    use crate::{DeviceKind, Reason};
+    use crate::{DeviceKind, Message, Reason};
 
     const NOW: i64 = 1_790_000_000_000;
     const READING: &str = r#"{"ts":1790000000,"speed_mps":1}"#;
@@ -319,6 +356,24 @@ mod tests {
     fn the_defaults_are_subscribed_to_as_mqtt_writes_them() {
         let filters: Vec<_> = Sources::default().filters().collect();
         assert_eq!(filters, ["telemetry/+/+", "owntracks/+/+", "owntracks/+/+/+"]);
+    }
+
+    #[test]
+    fn insurers_report_where_triggers_go_out_and_nowhere_else() {
+        let (claim, here) = (Bytes::from_static(b"{}"), Sources::default().with_insurers());
+        let filters: Vec<_> = here.filters().skip(3).collect();
+        assert_eq!(filters, ["claims/+", "trips/+", "feedback/+"]);
+        let read = |sources: &Sources, topic| sources.read(topic, &claim, NOW);
+        let Message::Insurer(said) = read(&here, "claims/acme") else { panic!("a claim") };
+        assert_eq!((&*said.insurer, said.report.unwrap_err().reason), ("acme", Reason::Incomplete));
+        for (sources, topic) in
+            [(&here, "claims/a b"), (&here, "claims"), (&Sources::default(), "claims/acme")]
+        {
+            assert_eq!(read(sources, topic).rejected().unwrap().reason, Reason::UnknownTopic);
+        }
+        let source = Source { topic: "claims/{device}".into(), ..source("x/{device}") };
+        let error = Sources::of("plant", &[source]).unwrap_err().1;
+        assert!(matches!(error, SourceError::Insurers { .. }), "{error}");
     }
 
     #[test]

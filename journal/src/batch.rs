@@ -4,7 +4,7 @@ use enrich::DeviceState;
 use enrich::World;
 use enrich::registry::{Known, Registry};
 use enrich::weather::Series;
-use ingest::Reading;
+use ingest::{Reading, Reason};
 use rusqlite::Connection;
 
 use crate::Counts;
@@ -15,6 +15,7 @@ use crate::log::Size;
 use crate::outbox::{Outbox, Readings, to_json};
 use crate::quarantine;
 use crate::recover::last_position;
+use crate::report::{self, Outcome, Reported};
 use crate::rows::{Rows, log_row, put_blob};
 use crate::seal::{Sealer, Slice, encode_state, set_last};
 use crate::sort::Kept;
@@ -204,6 +205,23 @@ impl<'a> Batch<'a> {
         let history = histories.get(device);
         let readings = Readings { new: &[], history, windows: &self.writer.windows };
         self.outbox(readings).tell_again(known, event)
+    }
+
+    /// Keeps what an insurer reports; returns why, where it may not be kept.
+    pub(crate) fn report(&mut self, reported: Reported<'_>) -> rusqlite::Result<Option<Reason>> {
+        let kind = reported.report.kind();
+        match report::store(self.connection, self.registry, reported, self.now_ms)? {
+            Outcome::Stored { .. } => {
+                self.counts.stored += 1;
+                *self.counts.reports.entry(kind).or_default() += 1;
+            }
+            Outcome::Duplicate => self.counts.duplicate += 1,
+            Outcome::Refused(reason) => {
+                self.counts.refuse(reason, 1);
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
     }
 
     /// Keeps what feeds brought. It may be used from the next batch on.

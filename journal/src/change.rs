@@ -14,7 +14,9 @@ use serde::Serialize;
 use crate::live::{read, write};
 use crate::outbox::to_json;
 use crate::purge::{Purge, Why};
+use crate::quarantine;
 use crate::registry::{import, put, set_version};
+use crate::report;
 use crate::withhold::Withheld;
 use crate::writer::Writer;
 
@@ -144,7 +146,9 @@ impl Writer {
         let purge = match (&plan.erased, plan.ended.as_slice()) {
             (Some(gone), _) => {
                 gone.write(&transaction, &registry)?;
-                let cleared = withheld.erase(gone.number, &gone.customer.id, &registry)?;
+                let mut cleared = withheld.erase(gone.number, &gone.customer.id, &registry)?;
+                cleared.reports = report::erase(&transaction, gone.number)?;
+                cleared.quarantined = gone.forget_reports(&transaction, &registry)?;
                 Some(Purge::begin(
                     &transaction,
                     &registry,
@@ -362,6 +366,18 @@ impl Gone {
             })
             .collect();
         Ok(Self { number, digest: digest(Numbered::Customer, id), customer, devices })
+    }
+
+    /// What insurers sent of the customer and could not be used.
+    fn forget_reports(
+        &self,
+        connection: &Connection,
+        registry: &Registry,
+    ) -> rusqlite::Result<u64> {
+        let policies = registry.policies_of(self.number).iter().map(|policy| &*policy.id);
+        let devices = self.devices.iter().map(|(_, id, _)| &**id);
+        let ids: Vec<&str> = policies.chain(devices).chain([&*self.customer.id]).collect();
+        quarantine::forget_reports_of(connection, &ids)
     }
 
     /// Takes every row that names the customer or such a device out of the registry.

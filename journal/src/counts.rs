@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use ingest::Reason;
+use ingest::report::ReportKind;
 use serde::{Deserialize, Serialize};
 
 /// Totals since the journal was created, in readings (a message that cannot be decoded counts
-/// one). They commit with the readings they count.
+/// one, and so does what an insurer reports). They commit with the readings they count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub received: u64,
     pub stored: u64,
     pub duplicate: u64,
+    /// Of the stored: what insurers report.
+    #[serde(default)]
+    pub reports: BTreeMap<ReportKind, u64>,
     pub quarantined: BTreeMap<Reason, u64>,
     pub refused: BTreeMap<Reason, u64>,
     /// Tried again, by the reason they were quarantined for: no longer quarantined for that.

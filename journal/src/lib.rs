@@ -26,6 +26,7 @@ mod quarantine;
 mod reader;
 mod recover;
 mod registry;
+mod report;
 mod rows;
 mod said;
 mod seal;
@@ -55,6 +56,7 @@ pub use quarantine::{
 };
 pub use reader::{EventRow, ReadError, Reader, TriggerRow};
 pub use registry::SharedRegistry;
+pub use report::ReportRow;
 pub use seal::LOG_READINGS;
 pub use store::OpenError;
 pub use test_trigger::TestTrigger;

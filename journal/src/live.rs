@@ -26,10 +26,11 @@ pub enum Health {
     },
 }
 
-/// Why a device's message was not used, for `errors/{device}`.
+/// Why a message was not used, for `errors/{device}` or `errors/{insurer}`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
-    pub device: Arc<str>,
+    /// The device or insurer that sent it.
+    pub to: Arc<str>,
     pub reason: Reason,
     pub detail: String,
     pub at_ms: i64,
@@ -44,7 +45,7 @@ pub struct FleetDevice {
 }
 
 /// Notices wait here for the sender of `errors/…`; if it falls behind, the oldest are lost, which
-/// costs a device an explanation that it gets again with the next message.
+/// costs somebody an explanation that they get again with the next message.
 const NOTICES: usize = 256;
 
 /// Shared between the writer and everybody who reads.

@@ -52,6 +52,9 @@ pub struct Receipt {
     pub readings: u64,
     pub events: u64,
     pub quarantined: u64,
+    /// What insurers had reported.
+    #[serde(default)]
+    pub reports: u64,
     /// Messages to insurers whose content was deleted, and of these, messages that had not been
     /// sent and never will be.
     pub triggers: u64,
@@ -145,7 +148,8 @@ impl Purge {
             done_ms: None,
             readings: 0,
             events: 0,
-            quarantined: 0,
+            quarantined: cleared.quarantined,
+            reports: cleared.reports,
             triggers: cleared.triggers,
             withheld: cleared.withheld,
         };

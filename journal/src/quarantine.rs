@@ -1,4 +1,4 @@
-//! What devices sent and we could not use: put away, looked at again, let go.
+//! What devices and insurers sent and we could not use: put away, looked at again, let go.
 //!
 //! Another attempt at a row is an [`Arrival`] like any other that names the row. The transaction
 //! that decides what becomes of it takes the row away, or writes it anew with the reason why it
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use ingest::source::Outcome;
-use ingest::{Arrival, Decoded, DeviceKind, Reason, Rejected, Sender};
+use ingest::report::FromInsurer;
+use ingest::{Arrival, Decoded, DeviceKind, Message, Reason, Rejected, Sender};
 use rusqlite::{Connection, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,7 +25,9 @@ pub(crate) const SWEPT: usize = 1_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuarantineRow {
     pub number: i64,
-    pub device: u32,
+    /// Whose it is: a device's, or an insurer's.
+    pub device: Option<u32>,
+    pub insurer: Option<String>,
     pub received_ms: i64,
     pub reason: Option<Reason>,
     pub detail: String,
@@ -69,7 +71,7 @@ pub struct NotCommitted;
 
 /// How to decode what came through a broker: its name, the topic, the payload, when it came.
 /// `None` when there is no such broker.
-pub type Decode = dyn Fn(&str, &str, &Bytes, i64) -> Option<Outcome> + Send + Sync;
+pub type Decode = dyn Fn(&str, &str, &Bytes, i64) -> Option<Message> + Send + Sync;
 
 /// Sends rows of the quarantine through the journal again; cheap to clone and to share.
 ///
@@ -93,7 +95,7 @@ impl Quarantine {
     pub fn new(
         arrivals: &mpsc::Sender<Arrival>,
         registry: SharedRegistry,
-        decode: impl Fn(&str, &str, &Bytes, i64) -> Option<Outcome> + Send + Sync + 'static,
+        decode: impl Fn(&str, &str, &Bytes, i64) -> Option<Message> + Send + Sync + 'static,
     ) -> Self {
         Self { arrivals: arrivals.downgrade(), registry, decode: Arc::new(decode) }
     }
@@ -149,36 +151,62 @@ impl Quarantine {
         let payload = Bytes::copy_from_slice(&row.payload);
         let decoded = (self.decode)(broker, &row.topic, &payload, row.received_ms);
         let decoded = decoded.ok_or_else(|| CannotRetry::NoBroker(broker.clone()))?;
+        if let Some(insurer) = row.insurer.as_deref().map(Arc::from) {
+            let decoded = only_of_insurer(&insurer, decoded, &payload);
+            return Ok(arrival(row, Sender::Insurer(insurer), decoded));
+        }
         let registry = self.registry.read();
-        let known = registry.device_by_number(row.device).ok_or(CannotRetry::NoDevice)?;
-        let device = &known.device.id;
-        Ok(arrival(row, Some(device), only_of(device, decoded, &payload)))
+        let known = row.device.and_then(|device| registry.device_by_number(device));
+        let device = &known.ok_or(CannotRetry::NoDevice)?.device.id;
+        let decoded = only_of(device, decoded, &payload);
+        Ok(arrival(row, Sender::Device(device.clone()), decoded))
     }
 }
 
 /// Whoever sent it was taken for that device then: it cannot speak for another one now.
-fn only_of(device: &Arc<str>, decoded: Outcome, payload: &Bytes) -> Outcome {
+fn only_of(device: &Arc<str>, decoded: Message, payload: &Bytes) -> Message {
+    let anothers = |name: &str| {
+        let detail = format!("it is of {device}, and names {name}");
+        let rejected = Rejected { reason: Reason::NotOwnTopic, detail, raw: payload.clone() };
+        Message::Device(Err((Some(device.clone()), rejected)))
+    };
     match decoded {
-        Ok(decoded) if decoded.device != *device => {
-            let detail = format!("it is of {device}, and names {}", decoded.device);
-            let rejected = Rejected { reason: Reason::NotOwnTopic, detail, raw: payload.clone() };
-            Err((Some(device.clone()), rejected))
+        Message::Insurer(message) => anothers(&message.insurer),
+        Message::Device(Ok(decoded)) if decoded.device != *device => anothers(&decoded.device),
+        Message::Device(Ok(decoded)) => Message::Device(Ok(decoded)),
+        Message::Device(Err((_, rejected))) => {
+            Message::Device(Err((Some(device.clone()), rejected)))
         }
-        Ok(decoded) => Ok(decoded),
-        Err((_, rejected)) => Err((Some(device.clone()), rejected)),
     }
+}
+
+/// The same for an insurer.
+fn only_of_insurer(insurer: &Arc<str>, decoded: Message, payload: &Bytes) -> Message {
+    let report = match decoded {
+        Message::Insurer(message) if message.insurer == *insurer => {
+            return Message::Insurer(message);
+        }
+        Message::Insurer(FromInsurer { report: Err(rejected), .. })
+        | Message::Device(Err((_, rejected))) => Err(rejected),
+        Message::Insurer(_) | Message::Device(Ok(_)) => {
+            let detail = format!("it is of {insurer}, and speaks for another");
+            Err(Rejected { reason: Reason::NotOwnTopic, detail, raw: payload.clone() })
+        }
+    };
+    Message::Insurer(FromInsurer { insurer: insurer.clone(), report, unknown_names: 0 })
 }
 
 pub(crate) fn let_go(row: &QuarantineRow) -> Arrival {
     let (kind, readings) = (DeviceKind::Product, Vec::new());
-    arrival(row, None, Ok(Decoded { device: "".into(), kind, readings, unknown_names: 0 }))
+    let nothing = Decoded { device: "".into(), kind, readings, unknown_names: 0 };
+    arrival(row, Sender::Anonymous, Message::Device(Ok(nothing)))
 }
 
-fn arrival(row: &QuarantineRow, device: Option<&Arc<str>>, decoded: Outcome) -> Arrival {
+fn arrival(row: &QuarantineRow, sender: Sender, decoded: Message) -> Arrival {
     Arrival {
         broker: row.broker.as_deref().unwrap_or_default().into(),
         topic: row.topic.as_str().into(),
-        sender: device.map_or(Sender::Anonymous, |device| Sender::Device(device.clone())),
+        sender,
         payload: Bytes::new(),
         decoded,
         retry_of: Some(row.number),
@@ -216,7 +244,8 @@ pub(crate) fn put_away(connection: &Connection, rows: &[Quarantined<'_>]) -> rus
         let rejected = row.rejected;
         insert.execute(params![
             row.number,
-            row.device,
+            row.whose.device(),
+            row.whose.insurer(),
             row.received_ms,
             rejected.reason.name(),
             rejected.detail,
@@ -244,6 +273,7 @@ pub(crate) fn put_away_points(
         insert.execute((
             number,
             device,
+            None::<String>,
             now_ms,
             reason.name(),
             detail,
@@ -257,8 +287,20 @@ pub(crate) fn put_away_points(
 }
 
 const INSERT: &str = "INSERT INTO quarantine
-        (number, device, received_ms, reason, detail, broker, topic, sent_bytes, payload)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        (number, device, insurer, received_ms, reason, detail, broker, topic, sent_bytes, payload)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+/// Lets go of what insurers sent that names one of `ids`; returns how many rows that were.
+pub(crate) fn forget_reports_of(connection: &Connection, ids: &[&str]) -> rusqlite::Result<u64> {
+    let mut delete = connection.prepare(
+        "DELETE FROM quarantine WHERE insurer IS NOT NULL AND instr(payload, CAST(?1 AS BLOB)) > 0",
+    )?;
+    let mut gone = 0;
+    for id in ids {
+        gone += delete.execute([id])?;
+    }
+    Ok(gone as u64)
+}
 
 /// Lets go of some of what came before `before_ms`; returns whether that was all.
 pub(crate) fn sweep(connection: &Connection, before_ms: i64) -> rusqlite::Result<bool> {
@@ -303,19 +345,20 @@ pub(crate) fn numbered(
     Ok(found)
 }
 
-const COLUMNS: &str = "SELECT number, device, received_ms, reason, detail, broker, topic, \
+const COLUMNS: &str = "SELECT number, device, insurer, received_ms, reason, detail, broker, topic, \
                        sent_bytes, payload FROM quarantine";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
     Ok(QuarantineRow {
         number: row.get(0)?,
         device: row.get(1)?,
-        received_ms: row.get(2)?,
-        reason: Reason::from_name(row.get_ref(3)?.as_str()?),
-        detail: row.get(4)?,
-        broker: row.get(5)?,
-        topic: row.get(6)?,
-        sent_bytes: row.get::<_, i64>(7)? as u64,
-        payload: row.get(8)?,
+        insurer: row.get(2)?,
+        received_ms: row.get(3)?,
+        reason: Reason::from_name(row.get_ref(4)?.as_str()?),
+        detail: row.get(5)?,
+        broker: row.get(6)?,
+        topic: row.get(7)?,
+        sent_bytes: row.get::<_, i64>(8)? as u64,
+        payload: row.get(9)?,
     })
 }

@@ -15,6 +15,7 @@ use crate::live::{Live, read};
 use crate::outbox::json;
 use crate::purge::Receipt;
 use crate::quarantine::{self, QuarantineFilter, QuarantineRow};
+use crate::report::{self, ReportRow};
 use crate::store::open_reader;
 use crate::weather;
 
@@ -241,6 +242,11 @@ impl Reader {
         let rows =
             statement.query_map([customer], |row| Ok((trigger(row)?, row.get("evidence")?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// All that insurers reported of a customer, in the order it came.
+    pub fn reports_of(&self, customer: u32) -> Result<Vec<ReportRow>, ReadError> {
+        Ok(report::of_customer(&self.open()?, customer)?)
     }
 
     fn sealed(&self, device: u32, from_ms: i64, to_ms: i64) -> Result<Vec<Reading>, ReadError> {

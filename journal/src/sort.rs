@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use enrich::registry::{Known, Registry};
-use ingest::{Arrival, Reading, Reason, Rejected, Sender};
+use ingest::report::FromInsurer;
+use ingest::{Arrival, Message, Reading, Reason, Rejected, Sender};
 
+use crate::report::Reported;
 use crate::{Counts, Notice};
 
 /// A reading that may be kept.
@@ -16,16 +18,39 @@ pub(crate) struct Kept<'a> {
     pub(crate) reading: &'a Reading,
 }
 
-/// Something a consented device sent that we could not use.
+/// Something a consented device, or an insurer, sent that we could not use.
 #[derive(Debug)]
 pub(crate) struct Quarantined<'a> {
     /// Where it was tried again: the row it has.
     pub(crate) number: Option<i64>,
-    pub(crate) device: u32,
+    pub(crate) whose: Sent<'a>,
     pub(crate) broker: &'a str,
     pub(crate) topic: &'a str,
     pub(crate) rejected: &'a Rejected,
     pub(crate) received_ms: i64,
+}
+
+/// Who sent it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sent<'a> {
+    Device(u32),
+    Insurer(&'a str),
+}
+
+impl<'a> Sent<'a> {
+    pub(crate) fn device(self) -> Option<u32> {
+        match self {
+            Self::Device(device) => Some(device),
+            Self::Insurer(_) => None,
+        }
+    }
+
+    pub(crate) fn insurer(self) -> Option<&'a str> {
+        match self {
+            Self::Device(_) => None,
+            Self::Insurer(insurer) => Some(insurer),
+        }
+    }
 }
 
 /// A batch of arrivals, sorted.
@@ -34,6 +59,8 @@ pub(crate) struct Sorted<'a> {
     /// By device, and for each in history order.
     pub(crate) kept: Vec<Kept<'a>>,
     pub(crate) quarantined: Vec<Quarantined<'a>>,
+    /// Of insurers that are known, in the order they came.
+    pub(crate) reports: Vec<Reported<'a>>,
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -56,8 +83,7 @@ pub(crate) fn sort<'a>(
         match arrival.retry_of.map(|number| taken.remove(&number)) {
             None => {
                 counts.messages += 1;
-                let names = arrival.decoded.as_ref().map_or(0, |decoded| decoded.unknown_names);
-                counts.unknown_names += u64::from(names);
+                counts.unknown_names += u64::from(arrival.decoded.unknown_names());
             }
             Some(None) => continue,
             // Nothing in it can be counted anew.
@@ -70,7 +96,8 @@ pub(crate) fn sort<'a>(
         let row = arrival.retry_of;
         let mut sorter = Sorter { arrival, row, registry, now_ms, counts, sorted: &mut sorted };
         match &arrival.decoded {
-            Ok(decoded) => {
+            Message::Insurer(message) => sorter.insurer(message),
+            Message::Device(Ok(decoded)) => {
                 sorter.counts.received += decoded.readings.len() as u64;
                 match registry.device(&decoded.device) {
                     Some(device) => {
@@ -82,12 +109,12 @@ pub(crate) fn sort<'a>(
                     None => sorter.unknown(&decoded.device, decoded.readings.len()),
                 }
             }
-            Err((device, rejected)) => {
+            Message::Device(Err((device, rejected))) => {
                 sorter.counts.received += 1;
                 let named = match &arrival.sender {
                     Sender::Device(device) => Some(device),
                     Sender::Anonymous => device.as_ref(),
-                    // An insurer is no device: there is nobody to keep it for.
+                    // What an insurer sends is of the insurer.
                     Sender::Insurer(_) => None,
                 };
                 match named.map(|name| (name, registry.device(name))) {
@@ -105,7 +132,7 @@ pub(crate) fn sort<'a>(
 }
 
 fn says_nothing(arrival: &Arrival) -> bool {
-    arrival.decoded.as_ref().is_ok_and(|decoded| decoded.readings.is_empty())
+    arrival.decoded.readings().is_some_and(|decoded| decoded.readings.is_empty())
 }
 
 struct Sorter<'a, 'b> {
@@ -132,16 +159,37 @@ impl<'a> Sorter<'a, '_> {
             None => {
                 self.counts.quarantine(rejected.reason);
                 self.notify(&device.device.id, rejected.reason, &rejected.detail);
-                self.sorted.quarantined.push(Quarantined {
-                    number: self.row.take(),
-                    device: device.number,
-                    broker: &self.arrival.broker,
-                    topic: &self.arrival.topic,
-                    rejected,
-                    received_ms: self.arrival.received_ms,
-                });
+                self.quarantine(Sent::Device(device.number), rejected);
             }
             Some(reason) => self.refuse(&device.device.id, reason, 1),
+        }
+    }
+
+    fn quarantine(&mut self, whose: Sent<'a>, rejected: &'a Rejected) {
+        self.sorted.quarantined.push(Quarantined {
+            number: self.row.take(),
+            whose,
+            broker: &self.arrival.broker,
+            topic: &self.arrival.topic,
+            rejected,
+            received_ms: self.arrival.received_ms,
+        });
+    }
+
+    /// Whom a report is about, and so whether it may be kept, is found out where it is stored.
+    fn insurer(&mut self, message: &'a FromInsurer) {
+        let (arrival, insurer) = (self.arrival, &message.insurer);
+        self.counts.received += 1;
+        if self.registry.insurer(insurer).is_none() {
+            return self.refuse(insurer, Reason::UnknownInsurer, 1);
+        }
+        match &message.report {
+            Ok(report) => self.sorted.reports.push(Reported { arrival, insurer, report }),
+            Err(rejected) => {
+                self.counts.quarantine(rejected.reason);
+                self.notify(insurer, rejected.reason, &rejected.detail);
+                self.quarantine(Sent::Insurer(insurer), rejected);
+            }
         }
     }
 
@@ -164,17 +212,17 @@ impl<'a> Sorter<'a, '_> {
         self.notify(device, reason, "");
     }
 
-    fn notify(&mut self, device: &Arc<str>, reason: Reason, detail: &str) {
+    fn notify(&mut self, to: &Arc<str>, reason: Reason, detail: &str) {
         // It was told when it sent this.
         if self.arrival.retry_of.is_some() {
             return;
         }
-        let same = |notice: &Notice| notice.reason == reason && notice.device == *device;
+        let same = |notice: &Notice| notice.reason == reason && notice.to == *to;
         if self.sorted.notices.iter().rev().take(8).any(same) {
             return;
         }
         self.sorted.notices.push(Notice {
-            device: device.clone(),
+            to: to.clone(),
             reason,
             detail: detail.to_owned(),
             at_ms: self.now_ms,
@@ -196,7 +244,7 @@ mod tests {
     use crate::Counts;
     use bytes::Bytes;
     use enrich::registry::{Registry, RegistryFile};
-    use ingest::{Arrival, Decoded, DeviceKind, Fix, Reading, Reason, Rejected, Sender};
+    use ingest::{Arrival, Decoded, DeviceKind, Fix, Message, Reading, Reason, Rejected, Sender};
 
     fn registry() -> Registry {
         let text = r#"
@@ -237,12 +285,12 @@ mod tests {
             topic: format!("telemetry/car/{device}").into(),
             sender: Sender::Anonymous,
             payload: Bytes::new(),
-            decoded: Ok(Decoded {
+            decoded: Message::Device(Ok(Decoded {
                 device: device.into(),
                 kind: DeviceKind::Car,
                 readings,
                 unknown_names: 0,
-            }),
+            })),
             retry_of: None,
             received_ms: NOW_MS,
             received: Instant::now(),
@@ -300,7 +348,7 @@ mod tests {
         let rejected =
             || Rejected { reason: Reason::NotDecodable, detail: String::new(), raw: Bytes::new() };
         let unreadable = |device: Option<&str>| Arrival {
-            decoded: Err((device.map(Into::into), rejected())),
+            decoded: Message::Device(Err((device.map(Into::into), rejected()))),
             ..arrival("x", vec![])
         };
         check(unreadable(Some("car-a")), 0, &[(Reason::NotDecodable, 1)], &[]);

@@ -78,15 +78,23 @@ const TABLES: &str = "
     CREATE INDEX weather_by_age ON weather (last_valid_ms);
     CREATE TABLE weather_feed (feed TEXT PRIMARY KEY, ledger BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE cursor (output TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
-    -- A number is never given again: whoever saw one means that message. `broker` is where it came
+    -- Of a device or of an insurer. A number is never given again: whoever saw one means that message.
+    -- `broker` is where it came
     -- from, NULL for what an output could not bring home; `sent_bytes` how much was sent.
     CREATE TABLE quarantine (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, device INTEGER NOT NULL,
+        number INTEGER PRIMARY KEY AUTOINCREMENT, device INTEGER, insurer TEXT,
         received_ms INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
         broker TEXT, topic TEXT NOT NULL, sent_bytes INTEGER NOT NULL,
         payload BLOB NOT NULL);
     CREATE INDEX quarantine_by_age ON quarantine (received_ms);
     CREATE INDEX quarantine_by_device ON quarantine (device);
+    -- What insurers reported; of several with the same insurer, kind and id the last one stands.
+    CREATE TABLE report (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, insurer TEXT NOT NULL, kind TEXT NOT NULL,
+        id TEXT NOT NULL, digest TEXT NOT NULL, customer INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL, body TEXT NOT NULL,
+        UNIQUE (insurer, kind, id, digest));
+    CREATE INDEX report_by_customer ON report (customer);
     -- What was deleted because nobody may keep it any more: while that is under way, of whom and
     -- since when; and what it came to.
     CREATE TABLE deletion (number INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT, receipt TEXT NOT NULL);

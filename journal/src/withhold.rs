@@ -32,11 +32,14 @@ pub(crate) struct Withheld<'a> {
     pub(crate) counts: &'a mut Counts,
 }
 
-/// How many messages were cleared, and how many of these had not been sent.
+/// How many messages were cleared, and how many of these had not been sent; what insurers had
+/// reported, and what of that could not be used.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cleared {
     pub(crate) triggers: u64,
     pub(crate) withheld: u64,
+    pub(crate) reports: u64,
+    pub(crate) quarantined: u64,
 }
 
 struct Row {

@@ -18,7 +18,7 @@ use crate::batch::{Batch, Done};
 use crate::change::{Change, ChangeError, Changed};
 use crate::history::Histories;
 use crate::link::Links;
-use crate::live::{Health, Live, write};
+use crate::live::{Health, Live, Notice, write};
 use crate::log::{Followers, Following, Log};
 use crate::outbox::by_priority;
 use crate::purge::Purge;
@@ -542,13 +542,19 @@ impl Writer {
         let registry = self.core.registry.read();
         let mut taken = quarantine::take_out(&transaction, arrivals)?;
         let now_ms = self.clock.now_ms();
-        let sorted = sort(arrivals, &registry, now_ms, &mut taken, &mut counts);
+        let mut sorted = sort(arrivals, &registry, now_ms, &mut taken, &mut counts);
         let mut batch = Batch::new(self, &registry, &transaction, counts);
         for readings in sorted.kept.chunk_by(|a, b| a.device == b.device) {
             batch.device(readings)?;
         }
         for device in due {
             batch.wake(*device)?;
+        }
+        for reported in &sorted.reports {
+            if let Some(reason) = batch.report(*reported)? {
+                let (to, detail) = (reported.insurer.clone(), reported.report.id().to_owned());
+                sorted.notices.push(Notice { to, reason, detail, at_ms: now_ms });
+            }
         }
         quarantine::put_away(&transaction, &sorted.quarantined)?;
         quarantine::put_away_points(&transaction, &self.put_away, now_ms)?;

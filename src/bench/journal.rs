@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Reading, Sender, Value};
+use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Message, Reading, Sender, Value};
 use journal::Started;
 use tokio::sync::oneshot;
 
@@ -143,12 +143,12 @@ fn arrival(at: usize, every_ms: i64) -> (Arrival, oneshot::Receiver<()>) {
         topic: "telemetry/car/x".into(),
         sender: Sender::Anonymous,
         payload: Bytes::new(),
-        decoded: Ok(Decoded {
+        decoded: Message::Device(Ok(Decoded {
             device: format!("car-{device:06}").into(),
             kind: DeviceKind::Car,
             readings: vec![Ok(reading)],
             unknown_names: 0,
-        }),
+        })),
         retry_of: None,
         received_ms: NOON_MS,
         received: Instant::now(),

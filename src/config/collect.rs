@@ -89,11 +89,20 @@ impl Config {
         })
     }
 
-    fn sources_of(&self, broker: &str) -> Result<Sources, (usize, SourceError)> {
-        match self.source.as_slice() {
-            [] => Ok(Sources::default()),
-            sources => Sources::of(broker, sources),
+    /// The broker that triggers go out on, and that insurers report on.
+    fn home(&self) -> &str {
+        match self.collector.first() {
+            Some(first) if !self.mqtt.embedded => &first.client_id,
+            _ => EMBEDDED,
         }
+    }
+
+    fn sources_of(&self, broker: &str) -> Result<Sources, (usize, SourceError)> {
+        let sources = match self.source.as_slice() {
+            [] => Sources::default(),
+            sources => Sources::of(broker, sources)?,
+        };
+        Ok(if broker == self.home() { sources.with_insurers() } else { sources })
     }
 
     pub(super) fn validate_collecting(&self) -> Result<(), Wrong> {

@@ -111,7 +111,7 @@ class Process:
 
 
 # What is collected from another broker.
-COLLECTED = re.compile(r"telemetry/[^/]+/[^/]+|owntracks/[^/]+/[^/]+(/[^/]+)?|plant/[^/]+")
+COLLECTED = re.compile(r"telemetry/[^/]+/[^/]+|(claims|trips|feedback)/[^/]+|owntracks/[^/]+/[^/]+(/[^/]+)?|plant/[^/]+")
 
 
 class Datanaut:

@@ -38,6 +38,7 @@ consents.csv       each consent: to whom, for what, in which wording, from when 
 readings/*.jsonl   what each of your devices reported, one reading a line, with time and place
 events.json        what was noticed in it
 triggers.json      who was told what, why, and all the evidence it was based on
+reports.json       what insurers reported of you: claims, booked trips, how you took what you were told
 quarantine.json    what your devices sent that could not be used
 ";
 
@@ -107,6 +108,12 @@ fn write(out: Pieces, reader: &Reader, number: u32, known: &Known) -> io::Result
         "message": row.body, "evidence": serde_json::from_str::<serde_json::Value>(&evidence).ok(),
     })).collect();
     document(&mut zip, "triggers.json", &told)?;
+    let reports = reader.reports_of(number).map_err(io::Error::other)?;
+    let reports: Vec<_> = reports.into_iter().map(|row| json!({
+        "insurer": row.insurer, "legal_basis": "contract", "received_at": moment(row.received_ms),
+        "reported": row.report,
+    })).collect();
+    document(&mut zip, "reports.json", &reports)?;
     let quarantined = each(known, |device| quarantined(reader, device));
     document(&mut zip, "quarantine.json", &quarantined.map_err(io::Error::other)?)?;
     zip.finish()?.into_inner().flush()

@@ -1,4 +1,4 @@
-//! `/v1/quarantine`: what devices sent and we could not use. `retry` does something about it.
+//! `/v1/quarantine`: what devices and insurers sent and we could not use. `retry` does something about it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub(crate) struct Which {
 struct Shown<'a> {
     number: i64,
     device: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    insurer: Option<&'a str>,
     received_at: Timestamp,
     reason: Option<Reason>,
     advice: Option<&'static str>,
@@ -127,7 +129,11 @@ impl Which {
 fn shown<'a>(registry: &'a Registry, row: &'a QuarantineRow, most: usize) -> Shown<'a> {
     Shown {
         number: row.number,
-        device: registry.device_by_number(row.device).map(|known| &*known.device.id),
+        device: row
+            .device
+            .and_then(|device| registry.device_by_number(device))
+            .map(|known| &*known.device.id),
+        insurer: row.insurer.as_deref(),
         received_at: moment(row.received_ms),
         reason: row.reason,
         advice: row.reason.map(Reason::advice),

@@ -103,7 +103,7 @@ impl Site {
         // As if the plant's source had come after what it sent.
         let decode = |_: &str, topic: &str, payload: &Bytes, now_ms| {
             let topic = topic.replace("plant/", "telemetry/car/");
-            Some(formats::decode(&topic, payload, now_ms))
+            Some(formats::decode(&topic, payload, now_ms).into())
         };
         let quarantine = Quarantine::new(&started.arrivals, journal.registry(), decode);
         let app = App {
@@ -172,7 +172,7 @@ impl Site {
             broker: "embedded".into(),
             topic: topic.into(),
             sender: Sender::Anonymous,
-            decoded,
+            decoded: decoded.into(),
             payload,
             retry_of: None,
             received_ms: now_ms,

@@ -115,7 +115,8 @@ async fn a_refused_line_is_put_away_and_the_others_are_written() {
             assert!(line.ends_with(&time_ms(seconds).to_string()), "{line}");
             assert!(row.detail.contains("missing fields") || row.detail.contains("retention"));
             let registry = bench.journal.registry();
-            assert_eq!(&*registry.read().device_by_number(row.device).unwrap().device.id, "car-01");
+            let device = row.device.unwrap();
+            assert_eq!(&*registry.read().device_by_number(device).unwrap().device.id, "car-01");
         }
         assert_eq!(bench.report.borrow().points_refused, 2);
         assert_eq!(bench.report.borrow().state, InfluxState::Writing);

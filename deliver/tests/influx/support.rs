@@ -10,7 +10,7 @@ use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
 use enrich::rules::RuleSet;
 use enrich::weather::Feed;
-use ingest::{Arrival, Clock, Decoded, DeviceKind, Measure, Reading, Sender, Value};
+use ingest::{Arrival, Clock, Decoded, DeviceKind, Measure, Message, Reading, Sender, Value};
 use journal::{Followers, Journal, Options, QuarantineFilter, QuarantineRow, Started};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -132,12 +132,12 @@ impl Bench {
             topic: format!("telemetry/car/{device}").into(),
             sender: Sender::Anonymous,
             payload: Bytes::new(),
-            decoded: Ok(Decoded {
+            decoded: Message::Device(Ok(Decoded {
                 device: device.into(),
                 kind: DeviceKind::Car,
                 readings,
                 unknown_names: 0,
-            }),
+            })),
             retry_of: None,
             received_ms: NOW_MS,
             received: Instant::now(),

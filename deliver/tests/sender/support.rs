@@ -9,7 +9,7 @@ use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
 use enrich::rules::RuleSet;
 use enrich::weather::Feed;
-use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Reading, Sender};
+use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Message, Reading, Sender};
 use journal::{Followers, Journal, LOG_READINGS, Options, Started};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -113,12 +113,12 @@ impl Bench {
             topic: format!("telemetry/car/{device}").into(),
             sender: Sender::Anonymous,
             payload: Bytes::new(),
-            decoded: Ok(Decoded {
+            decoded: Message::Device(Ok(Decoded {
                 device: device.into(),
                 kind: DeviceKind::Car,
                 readings: readings.into_iter().map(Ok).collect(),
                 unknown_names: 0,
-            }),
+            })),
             retry_of: None,
             received_ms: NOW_MS,
             received: Instant::now(),

@@ -44,7 +44,7 @@ impl TokenHash {
 pub enum Account {
     /// Publishes as itself; sees `errors/{id}`.
     Device(Arc<str>),
-    /// Sees `triggers/{id}/…`.
+    /// Reports on `claims/{id}` and the like; sees `triggers/{id}/…` and `errors/{id}`.
     Insurer(Arc<str>),
 }
 
@@ -333,6 +333,8 @@ mod tests {
             ("errors/+", true, false, false),
             ("errors/car-12", true, false, false),
             ("errors/acme", true, true, false),
+            ("errors/acme/#", true, false, false),
+            ("claims/acme", false, false, false),
             ("replies/acme/#", true, true, false),
             ("replies/acme/desk/1", true, true, false),
             ("replies/other/#", true, false, false),

@@ -23,8 +23,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::access::{Door, Peer, TokenHash};
 use super::connections::{Connection, Connections, Will};
 use super::{Decode, Subscribed};
-use crate::source::Outcome;
-use crate::{Arrival, Clock, Reason, Rejected, Sender, access};
+use crate::report::FromInsurer;
+use crate::{Arrival, Clock, Message, Reason, Rejected, Sender, access};
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -47,9 +47,11 @@ pub(super) struct Desk {
 
 impl Desk {
     /// True once everything in the message has a durable outcome.
-    async fn take_in(&self, peer: Option<Peer>, topic: Arc<str>, payload: Bytes) -> bool {
+    async fn take_in(&self, peer: Option<Peer>, event: ClientPublishEvent) -> bool {
         let (acknowledge, done) = oneshot::channel();
-        let arrival = self.arrival(peer, topic, payload, acknowledge);
+        let acknowledged = event.qos != QoS::AtMostOnce;
+        let mut arrival = self.arrival(peer, event.topic, event.payload, acknowledge);
+        arrival.decoded = arrival.decoded.acknowledged(acknowledged, &arrival.payload);
         self.arrivals.send(arrival).await.is_ok() && done.await.is_ok()
     }
 
@@ -62,16 +64,25 @@ impl Desk {
     ) -> Arrival {
         let (received, received_ms) = (Instant::now(), self.clock.now_ms());
         let decoded = match &peer {
-            _ if is_ours(&topic) => Err((None, not_own(&topic, "is datanaut's own", &payload))),
-            Some(Peer::Anonymous | Peer::Device(_)) => (self.decode)(&topic, &payload, received_ms),
-            _ => Err((None, not_own(&topic, "is for devices", &payload))),
+            _ if is_ours(&topic) => {
+                Message::Device(Err((None, not_own(&topic, "is datanaut's own", &payload))))
+            }
+            Some(Peer::Anonymous | Peer::Device(_) | Peer::Insurer(_)) => {
+                (self.decode)(&topic, &payload, received_ms)
+            }
+            Some(Peer::Internal) | None => {
+                Message::Device(Err((None, not_own(&topic, "is for devices", &payload))))
+            }
         };
         let (sender, decoded) = match peer {
             Some(Peer::Device(id)) => {
                 let decoded = only_for_itself(&id, decoded, &topic, &payload);
                 (Sender::Device(id), decoded)
             }
-            Some(Peer::Insurer(id)) => (Sender::Insurer(id), decoded),
+            Some(Peer::Insurer(id)) => {
+                let decoded = only_its_reports(&id, decoded, &topic, &payload);
+                (Sender::Insurer(id), decoded)
+            }
             Some(Peer::Anonymous | Peer::Internal) | None => (Sender::Anonymous, decoded),
         };
         Arrival {
@@ -115,16 +126,33 @@ impl Desk {
 }
 
 /// What a device that logged in says about another is held against itself.
-fn only_for_itself(own: &Arc<str>, decoded: Outcome, topic: &str, payload: &Bytes) -> Outcome {
-    let device = match &decoded {
-        Ok(decoded) => Some(&decoded.device),
-        Err((device, _)) => device.as_ref(),
+fn only_for_itself(own: &Arc<str>, decoded: Message, topic: &str, payload: &Bytes) -> Message {
+    let anothers = match &decoded {
+        Message::Device(Ok(decoded)) => decoded.device != *own,
+        Message::Device(Err((device, _))) => device.as_ref().is_some_and(|device| device != own),
+        Message::Insurer(_) => true,
     };
-    if device.is_some_and(|device| device != own) {
-        let rejected = not_own(topic, &format!("is not for {own}"), payload);
-        return Err((Some(Arc::clone(own)), rejected));
+    match decoded {
+        Message::Device(outcome) if !anothers => {
+            Message::Device(outcome.map_err(|(_, rejected)| (Some(Arc::clone(own)), rejected)))
+        }
+        _ => {
+            let rejected = not_own(topic, &format!("is not for {own}"), payload);
+            Message::Device(Err((Some(Arc::clone(own)), rejected)))
+        }
     }
-    decoded.map_err(|(_, rejected)| (Some(Arc::clone(own)), rejected))
+}
+
+/// An insurer reports in its own name, and nothing else.
+fn only_its_reports(own: &Arc<str>, decoded: Message, topic: &str, payload: &Bytes) -> Message {
+    match decoded {
+        Message::Insurer(message) if message.insurer == *own => Message::Insurer(message),
+        _ => {
+            let rejected = not_own(topic, &format!("is not for {own}"), payload);
+            let insurer = Arc::clone(own);
+            Message::Insurer(FromInsurer { insurer, report: Err(rejected), unknown_names: 0 })
+        }
+    }
 }
 
 fn not_own(topic: &str, why: &str, payload: &Bytes) -> Rejected {
@@ -161,10 +189,11 @@ impl BrokerEventHandler for Desk {
             if !event.retain && peer.as_ref().is_some_and(|peer| peer.may_ask(&event.topic)) {
                 return PublishAction::Continue;
             }
-            if self.take_in(peer, event.topic, event.payload).await {
+            let client_id = Arc::clone(&event.client_id);
+            if self.take_in(peer, event).await {
                 PublishAction::Handled
             } else {
-                self.hang_up(&event.client_id).await
+                self.hang_up(&client_id).await
             }
         })
     }
@@ -193,7 +222,8 @@ impl BrokerEventHandler for Desk {
             if event.unexpected && !self.stopping.load(Ordering::Relaxed) {
                 let peer = Peer::from_user_id(event.user_id.as_deref());
                 let (acknowledge, _) = oneshot::channel();
-                let arrival = self.arrival(peer, will.topic, will.payload, acknowledge);
+                let mut arrival = self.arrival(peer, will.topic, will.payload, acknowledge);
+                arrival.decoded = arrival.decoded.acknowledged(false, &arrival.payload);
                 if self.arrivals.send(arrival).await.is_err() {
                     tracing::debug!("a will came after the pipeline had closed");
                 }

@@ -29,15 +29,15 @@ use tokio::task::JoinHandle;
 
 pub use access::{Account, Credentials, Known, Login, TokenHash};
 
-use crate::source::{EMBEDDED, Outcome};
-use crate::{Arrival, Clock};
+use crate::source::EMBEDDED;
+use crate::{Arrival, Clock, Message};
 use access::Door;
 use connections::Connections;
 use desk::Desk;
 use limits::Limits;
 
 /// What decodes a payload, given its topic and now in milliseconds.
-type Decode = Box<dyn Fn(&str, &Bytes, i64) -> Outcome + Send + Sync>;
+type Decode = Box<dyn Fn(&str, &Bytes, i64) -> Message + Send + Sync>;
 
 /// A packet larger than this ends its connection; what is smaller and still too large for a
 /// reading is quarantined or refused by name.
@@ -135,7 +135,7 @@ impl Broker {
     /// May be called from within another runtime.
     pub fn start(
         options: &BrokerOptions,
-        decode: impl Fn(&str, &Bytes, i64) -> Outcome + Send + Sync + 'static,
+        decode: impl Fn(&str, &Bytes, i64) -> Message + Send + Sync + 'static,
         clock: Clock,
         arrivals: mpsc::Sender<Arrival>,
     ) -> Result<Self, BrokerError> {

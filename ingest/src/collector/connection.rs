@@ -158,7 +158,8 @@ impl Open {
         let Message { topic, payload, receipt } = message;
         let (received, received_ms) = (Instant::now(), self.collector.clock.now_ms());
         let topic = String::from_utf8_lossy(&topic);
-        let decoded = self.collector.options.sources.decode(&topic, &payload, received_ms);
+        let decoded = self.collector.options.sources.read(&topic, &payload, received_ms);
+        let decoded = decoded.acknowledged(receipt.is_some(), &payload);
         let (acknowledge, outcome) = oneshot::channel();
         self.ledger.push(outcome, payload.len(), receipt);
         let arrival = Arrival {

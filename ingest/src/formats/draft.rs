@@ -235,7 +235,7 @@ fn out_of_range(name: &str, measure: Measure, value: &Scalar) -> Problem {
     Problem::new(Reason::OutOfRange, format!("{name}: {unit}{value} is {range}"))
 }
 
-fn fix(
+pub(super) fn fix(
     lat: Option<f64>,
     lon: Option<f64>,
     accuracy_m: Option<f32>,

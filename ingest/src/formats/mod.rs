@@ -2,12 +2,13 @@
 //!
 //! [`native`] and [`owntracks`] (with [`greenwich`], its one line of CSV) read [`scalar`] values
 //! into a [`draft`], which checks them and the [`time`]. What devices may send is documented in
-//! docs/formats.md.
+//! docs/formats.md. [`report`] reads what insurers send, of docs/claims.md.
 
 mod draft;
 mod greenwich;
 mod native;
 mod owntracks;
+pub(crate) mod report;
 mod scalar;
 mod time;
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ingest::broker::{Account, BrokerError, BrokerOptions, Credentials, TokenHash};
-use ingest::{Reason, Sender};
+use ingest::{Message, Reason, Sender};
 
 use crate::rig::{Rig, demo, eventually, public};
 use crate::wire::{PINGRESP, PUBACK, Wire, hello};
@@ -35,7 +35,7 @@ fn a_device_speaks_for_itself_only() {
     device.publish("telemetry/car/car-1", b"", 1, 1);
     let own = rig.arrivals.next();
     assert_eq!(own.sender, Sender::Device("car-1".into()));
-    assert!(own.decoded.is_ok());
+    assert!(own.decoded.readings().is_some());
     own.acknowledge.send(()).unwrap();
     device.expect(PUBACK);
 
@@ -48,7 +48,9 @@ fn a_device_speaks_for_itself_only() {
     ] {
         device.publish(topic, payload, 1, 2);
         let arrival = rig.arrivals.next();
-        let (held_against, rejected) = arrival.decoded.unwrap_err();
+        let Message::Device(Err((held_against, rejected))) = arrival.decoded else {
+            panic!("taken")
+        };
         assert_eq!((held_against.as_deref(), rejected.reason), (Some("car-1"), reason));
         assert_eq!(rejected.raw, payload);
         arrival.acknowledge.send(()).unwrap();
@@ -59,7 +61,40 @@ fn a_device_speaks_for_itself_only() {
     insurer.publish("telemetry/car/car-1", b"{}", 1, 1);
     let arrival = rig.arrivals.next();
     assert_eq!(arrival.sender, Sender::Insurer("acme".into()));
-    assert_eq!(arrival.decoded.unwrap_err().1.reason, Reason::NotOwnTopic);
+    assert_eq!(arrival.decoded.rejected().unwrap().reason, Reason::NotOwnTopic);
+}
+
+#[test]
+fn an_insurer_reports_in_its_own_name_and_waits_for_the_acknowledgement() {
+    let mut rig = Rig::start(&public());
+    let claim = br#"{"id":"C-1","policy":"P-1","time":1700000000,"kind":"collision"}"#;
+    let mut insurer = rig.connect(&hello(4, "insurer").login("acme", "pssst"));
+    insurer.publish("claims/acme", claim, 1, 1);
+    let arrival = rig.arrivals.next();
+    let Message::Insurer(said) = &arrival.decoded else { panic!("{arrival:?}") };
+    assert_eq!((&*said.insurer, said.report.as_ref().unwrap().id()), ("acme", "C-1"));
+    arrival.acknowledge.send(()).unwrap();
+    assert_eq!(insurer.expect(PUBACK).id(), 1);
+    for (topic, qos, reason) in [
+        ("claims/other", 1, Reason::NotOwnTopic),
+        ("claims/acme/x", 1, Reason::NotOwnTopic),
+        ("errors/acme", 1, Reason::NotOwnTopic),
+        ("claims/acme", 0, Reason::NeedsQos1),
+    ] {
+        insurer.publish(topic, claim, qos, 2);
+        let arrival = rig.arrivals.next();
+        let Message::Insurer(said) = &arrival.decoded else { panic!("{arrival:?}") };
+        let rejected = said.report.as_ref().unwrap_err();
+        assert_eq!((&*said.insurer, rejected.reason), ("acme", reason), "{topic}");
+        arrival.acknowledge.send(()).unwrap();
+        if qos == 1 {
+            insurer.expect(PUBACK);
+        }
+    }
+    let mut device = rig.connect(&hello(4, "device").login("car-1", "one"));
+    device.publish("claims/acme", claim, 1, 1);
+    let Message::Device(Err((device, rejected))) = rig.arrivals.next().decoded else { panic!() };
+    assert_eq!((device.as_deref(), rejected.reason), (Some("car-1"), Reason::NotOwnTopic));
 }
 
 #[test]
@@ -116,7 +151,7 @@ fn the_demo_sees_every_trigger_without_a_login() {
     device.publish("telemetry/car/car-7", b"{}", 1, 1);
     let arrival = rig.arrivals.next();
     assert_eq!(arrival.sender, Sender::Anonymous);
-    assert_eq!(&*arrival.decoded.unwrap().device, "car-7");
+    assert_eq!(&*arrival.decoded.readings().unwrap().device, "car-7");
 }
 
 #[test]

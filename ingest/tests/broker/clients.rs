@@ -14,7 +14,7 @@ fn start() -> (Broker, mpsc::Receiver<Arrival>, u16, Login) {
     let (sender, arrivals) = mpsc::channel(64);
     let decode = |_: &str, raw: &bytes::Bytes, _| {
         let (reason, detail) = (ingest::Reason::UnknownTopic, String::new());
-        Err((None, ingest::Rejected { reason, detail, raw: raw.clone() }))
+        Err((None, ingest::Rejected { reason, detail, raw: raw.clone() })).into()
     };
     let broker = Broker::start(&demo(), decode, Clock::system(), sender).unwrap();
     let (port, login) = (broker.local_addr().port(), broker.internal_login().clone());

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ingest::broker::{Account, Broker, BrokerError, BrokerOptions, Credentials, TokenHash};
-use ingest::source::Outcome;
-use ingest::{Arrival, Clock, Decoded, DeviceKind, Reason, Rejected};
+use ingest::source::Sources;
+use ingest::{Arrival, Clock, Decoded, DeviceKind, Message, Reason, Rejected};
 use tokio::sync::mpsc;
 
 use crate::wire::{DEADLINE, Hello, Wire, hello};
@@ -38,7 +38,7 @@ impl Arrivals {
     /// Acknowledges the next one and gives its topic and reason, if it was rejected.
     pub fn settle(&mut self) -> (Arc<str>, Option<Reason>) {
         let arrival = self.next();
-        let reason = arrival.decoded.err().map(|(_, rejected)| rejected.reason);
+        let reason = arrival.decoded.rejected().map(|rejected| rejected.reason);
         arrival.acknowledge.send(()).expect("somebody waits for the acknowledgement");
         (arrival.topic, reason)
     }
@@ -79,7 +79,7 @@ impl Rig {
 
     pub fn with_decoder(
         options: &BrokerOptions,
-        decode: impl Fn(&str, &Bytes, i64) -> Outcome + Send + Sync + 'static,
+        decode: impl Fn(&str, &Bytes, i64) -> Message + Send + Sync + 'static,
     ) -> Result<Self, BrokerError> {
         let (sender, arrivals) = Arrivals::channel();
         let broker = Broker::start(options, decode, Clock::system(), sender)?;
@@ -97,21 +97,23 @@ impl Rig {
     }
 }
 
-/// `telemetry/{kind}/{device}` holds nothing but is decodable; all else is unknown.
-fn decode(topic: &str, payload: &Bytes, _now_ms: i64) -> Outcome {
+/// `telemetry/{kind}/{device}` holds nothing but is decodable, claims are read; all else is unknown.
+fn decode(topic: &str, payload: &Bytes, now_ms: i64) -> Message {
     let levels: Vec<&str> = topic.split('/').collect();
     let rejected = |reason| Rejected { reason, detail: String::new(), raw: payload.clone() };
     match levels.as_slice() {
         ["telemetry", _, device] if payload.len() > 64 * 1_024 => {
-            Err((Some((*device).into()), rejected(Reason::TooLarge)))
+            Err((Some(Arc::from(*device)), rejected(Reason::TooLarge))).into()
         }
         ["telemetry", _, device] => Ok(Decoded {
             device: (*device).into(),
             kind: DeviceKind::Car,
             readings: Vec::new(),
             unknown_names: 0,
-        }),
-        _ => Err((None, rejected(Reason::UnknownTopic))),
+        })
+        .into(),
+        ["claims", _] => Sources::default().with_insurers().read(topic, payload, now_ms),
+        _ => Err((None, rejected(Reason::UnknownTopic))).into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a device wanted said when it goes.
 
-use ingest::{Reason, Sender};
+use ingest::{Message, Reason, Sender};
 
 use crate::rig::{Rig, demo, eventually, public};
 use crate::wire::{Hello, PINGRESP, Will, hello};
@@ -18,7 +18,7 @@ fn a_will_becomes_an_arrival_and_is_neither_routed_nor_retained() {
         let arrival = rig.arrivals.next();
         assert_eq!((&*arrival.topic, &*arrival.payload), (WILL.topic, &b"gone"[..]));
         assert_eq!(arrival.sender, Sender::Anonymous);
-        assert!(arrival.decoded.is_ok());
+        assert!(arrival.decoded.readings().is_some());
     }
     outlast_the_delay(&rig);
     eventually("the devices' connections ended", || rig.broker.connected() == 1);
@@ -47,7 +47,7 @@ fn a_will_cannot_pose_as_a_trigger_or_as_another_device() {
         drop(rig.connect(&hello(4, "device").login("car-1", "one").will(will)));
         let arrival = rig.arrivals.next();
         assert_eq!(arrival.sender, Sender::Device("car-1".into()));
-        let (device, rejected) = arrival.decoded.unwrap_err();
+        let Message::Device(Err((device, rejected))) = arrival.decoded else { panic!("taken") };
         assert_eq!((device.as_deref(), rejected.reason), (Some("car-1"), Reason::NotOwnTopic));
     }
     eventually("the device's connections ended", || rig.broker.connected() == 1);

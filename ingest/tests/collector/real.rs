@@ -61,7 +61,7 @@ fn a_retained_message_keeps_its_own_time_or_has_none() {
     let arrivals = rig.take(2);
     let (mut with, mut without) = (None, None);
     for arrival in &arrivals {
-        let decoded = arrival.decoded.as_ref().unwrap();
+        let decoded = arrival.decoded.readings().unwrap();
         match &decoded.readings[0] {
             Ok(reading) => with = Some(reading.time_ms),
             Err(rejected) => without = Some(rejected.reason.name()),

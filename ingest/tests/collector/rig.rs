@@ -115,9 +115,10 @@ impl Rig {
 
 /// The device and what became of the message.
 pub fn said(arrival: &Arrival) -> String {
-    match &arrival.decoded {
-        Ok(decoded) => format!("{} {}", decoded.device, decoded.readings.len()),
-        Err((_, rejected)) => rejected.reason.name().to_owned(),
+    match (arrival.decoded.readings(), arrival.decoded.rejected()) {
+        (Some(decoded), _) => format!("{} {}", decoded.device, decoded.readings.len()),
+        (_, Some(rejected)) => rejected.reason.name().to_owned(),
+        (None, None) => "a report".to_owned(),
     }
 }
 
@@ -127,7 +128,7 @@ pub fn reading(seq: u64) -> String {
 }
 
 pub fn seq(arrival: &Arrival) -> u64 {
-    let decoded = arrival.decoded.as_ref().expect("a reading");
+    let decoded = arrival.decoded.readings().expect("a reading");
     decoded.readings[0].as_ref().expect("a good one").seq.expect("a number")
 }
 

@@ -7,6 +7,7 @@ mod follow;
 mod full;
 mod order;
 mod quarantine;
+mod report;
 mod rights;
 mod said;
 mod subject;
@@ -21,7 +22,7 @@ use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
 use enrich::rules::RuleSet;
 use enrich::weather::{Feed, Synthetic};
-use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Reading, Sender};
+use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Message, Reading, Sender};
 use tempfile::TempDir;
 
 use crate::log::Followers;
@@ -284,12 +285,12 @@ fn arrival(device: &str, readings: &[Reading]) -> Arrival {
         topic: format!("telemetry/car/{device}").into(),
         sender: Sender::Anonymous,
         payload: Bytes::new(),
-        decoded: Ok(Decoded {
+        decoded: Message::Device(Ok(Decoded {
             device: device.into(),
             kind: DeviceKind::Car,
             readings: readings.iter().cloned().map(Ok).collect(),
             unknown_names: 0,
-        }),
+        })),
         retry_of: None,
         received_ms: NOW_MS,
         received: Instant::now(),

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use enrich::registry::{Registry, RegistryFile};
-use ingest::source::{Outcome, Source, Sources};
+use ingest::source::{Source, Sources};
 use ingest::{Arrival, Reason};
 use proptest::prelude::*;
 use tokio::sync::mpsc;
@@ -102,7 +102,7 @@ impl Clinic {
     fn quarantine(&self) -> Quarantine {
         let sources = self.sources.clone();
         let decode = move |broker: &str, topic: &str, payload: &Bytes, now_ms| {
-            (broker == "embedded").then(|| sources.decode(topic, payload, now_ms))
+            (broker == "embedded").then(|| sources.read(topic, payload, now_ms))
         };
         Quarantine::new(&mpsc::channel(1).0, self.registry.clone(), decode)
     }
@@ -114,7 +114,7 @@ impl Clinic {
 
     fn message(&self, topic: &str, payload: &str) -> Arrival {
         let payload = Bytes::from(payload.replace("TIME", &NOW_MS.to_string()));
-        let decoded: Outcome = self.sources.decode(topic, &payload, NOW_MS);
+        let decoded = self.sources.read(topic, &payload, NOW_MS);
         Arrival { topic: topic.into(), payload, decoded, ..arrival("", &[]) }
     }
 
@@ -196,7 +196,8 @@ proptest! {
         clinic.check();
         for row in clinic.rows() {
             let still = clinic.quarantine().attempt(&row).unwrap().decoded;
-            let unusable = still.is_err() || still.is_ok_and(|d| d.readings.iter().any(Result::is_err));
+            let some_are = still.readings().is_some_and(|d| d.readings.iter().any(Result::is_err));
+            let unusable = still.rejected().is_some() || some_are;
             prop_assert!(unusable, "{row:?}");
         }
     }
@@ -246,7 +247,7 @@ fn nobody_speaks_for_another_on_the_second_attempt() {
         raw: message.payload.clone(),
     };
     let sender = ingest::Sender::Device("car-a".into());
-    let decoded = Err((Some("car-a".into()), rejected()));
+    let decoded = ingest::Message::Device(Err((Some("car-a".into()), rejected())));
     assert!(clinic.trial.try_commit(&[Arrival { sender, decoded, ..message }]));
     clinic.retry_all();
     clinic.check();
@@ -266,5 +267,5 @@ fn what_cannot_be_tried_again_says_why() {
     assert_eq!(error(elsewhere), CannotRetry::NoBroker("plant".into()));
     let point = QuarantineRow { broker: None, ..whole.clone() };
     assert_eq!(error(point), CannotRetry::Point);
-    assert_eq!(error(QuarantineRow { device: 999, ..whole }), CannotRetry::NoDevice);
+    assert_eq!(error(QuarantineRow { device: Some(999), ..whole }), CannotRetry::NoDevice);
 }

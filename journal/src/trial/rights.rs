@@ -35,7 +35,7 @@ fn erase(customer: &str) -> Change {
 }
 
 impl Trial {
-    fn purge_all(&mut self) {
+    pub(super) fn purge_all(&mut self) {
         for _ in 0..10_000 {
             if self.writer().purges.is_empty() {
                 return;
@@ -134,7 +134,7 @@ impl Trial {
     }
 }
 
-fn crossing(from_s: i64) -> Vec<Reading> {
+pub(super) fn crossing(from_s: i64) -> Vec<Reading> {
     let there = (0..6).map(|step| reading(from_s + step * 30, NETHERLANDS));
     there.chain((6..16).map(|step| reading(from_s + step * 30, GERMANY))).collect()
 }

@@ -9,7 +9,9 @@ use enrich::places::Atlas;
 use enrich::registry::RegistryFile;
 use enrich::rules::RuleSet;
 use enrich::weather::{Feed, Synthetic};
-use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Reading, Rejected, Sender, Value};
+use ingest::{
+    Arrival, Clock, Decoded, DeviceKind, Fix, Measure, Message, Reading, Rejected, Sender, Value,
+};
 use journal::{Followers, Journal, Options, Started};
 use tokio::sync::{mpsc, oneshot};
 
@@ -117,12 +119,12 @@ pub(crate) fn arrival(
         topic: format!("telemetry/car/{device}").into(),
         sender: Sender::Anonymous,
         payload: Bytes::new(),
-        decoded: Ok(Decoded {
+        decoded: Message::Device(Ok(Decoded {
             device: device.into(),
             kind: DeviceKind::Car,
             readings,
             unknown_names: 0,
-        }),
+        })),
         retry_of: None,
         received_ms: NOW_MS,
         received: Instant::now(),
