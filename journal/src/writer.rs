@@ -474,7 +474,9 @@ impl Writer {
             match self.commit(arrivals, due) {
                 Ok(done) => {
                     self.apply(done);
-                    for arrival in arrivals.drain(..) {
+                    // The oldest last: a collector, which acknowledges in the order of receipt,
+                    // is woken once for all of them.
+                    for arrival in arrivals.drain(..).rev() {
                         if arrival.acknowledge.send(()).is_err() {
                             tracing::trace!("the connection was gone before its acknowledgement");
                         }

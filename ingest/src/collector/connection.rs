@@ -9,7 +9,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ledger::Ledger;
-use super::link::{self, Client, Event, Lost, Message, Poller, Receipt};
+use super::link::{self, Event, Link, Lost};
+use super::packet::{Message, Receipt};
 use super::{CollectorOptions, CollectorState, Report, told_to_stop};
 use crate::{Arrival, Clock, Sender};
 
@@ -41,13 +42,13 @@ impl Connection {
             opened = link::open(&self.options) => opened,
             () = told_to_stop(&mut stop) => return Ended::Done,
         };
-        let (client, poller, protocol) = match opened {
-            Ok(opened) => opened,
+        let link = match opened {
+            Ok(link) => link,
             Err(Lost(why)) => return Ended::Lost { why, worked: false },
         };
         tracing::info!(
             broker = format!("{}:{}", self.options.host, self.options.port),
-            ?protocol,
+            version = ?link.version,
             "connected"
         );
         let opened = Instant::now();
@@ -57,10 +58,9 @@ impl Connection {
             backlog: VecDeque::new(),
             acknowledged: false,
             stage: Stage::Collecting,
-            client,
             collector: self,
         };
-        match open.serve(poller, stop).await {
+        match open.serve(link, stop).await {
             Ok(()) => Ended::Done,
             Err(Lost(why)) => {
                 let worked = open.acknowledged || opened.elapsed() > GOOD;
@@ -81,7 +81,6 @@ fn filters(options: &CollectorOptions) -> Vec<String> {
 /// A connection that the broker has accepted.
 struct Open {
     collector: Connection,
-    client: Client,
     filters: Vec<String>,
     ledger: Ledger<Option<Receipt>>,
     /// What the pipeline had no room for. All of it is in the ledger too, and so bounded there.
@@ -96,61 +95,59 @@ enum Stage {
     Collecting,
     /// Nothing more is taken in; what was, is still acknowledged.
     Stopping,
-    /// The DISCONNECT is on its way.
-    Leaving,
 }
 
 impl Open {
     /// Until it is told to stop (or nobody takes what comes), or the connection is lost.
-    async fn serve(
-        &mut self,
-        mut poller: Poller,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), Lost> {
+    async fn serve(&mut self, mut link: Link, mut stop: watch::Receiver<bool>) -> Result<(), Lost> {
         // Also in a session that is kept: the broker may have lost it, or the sources be others.
-        self.client.subscribe(&self.filters)?;
+        link.subscribe(&self.filters)?;
         let mut stopped = pin!(told_to_stop(&mut stop));
         let arrivals = self.collector.arrivals.clone();
         loop {
-            // A poll is only ever waited for to its end (see `Poller`), and it alone reads and
-            // writes: so nothing else in here may wait while there is something to be read.
-            let mut polled = pin!(poller.poll());
-            let event = loop {
-                tokio::select! {
-                    biased;
-                    () = &mut stopped, if self.stage == Stage::Collecting => {
-                        self.stage = Stage::Stopping;
-                    }
-                    settled = self.ledger.settled() => self.acknowledge(settled)?,
-                    permit = arrivals.reserve(), if !self.backlog.is_empty() => {
-                        let Ok(permit) = permit else { return Ok(()) };
-                        if let Some(arrival) = self.backlog.pop_front() {
-                            permit.send(arrival);
-                        }
-                    }
-                    event = &mut polled, if self.ledger.has_room() => break event?,
+            let may_read = self.ledger.has_room();
+            // Acknowledgements come before what is to be read: they make room for it.
+            tokio::select! {
+                biased;
+                () = &mut stopped, if self.stage == Stage::Collecting => {
+                    self.stage = Stage::Stopping;
                 }
-                if self.stage == Stage::Stopping && self.ledger.is_empty() {
-                    self.client.leave()?;
-                    self.stage = Stage::Leaving;
+                settled = self.ledger.settled() => self.acknowledge(&mut link, settled)?,
+                permit = arrivals.reserve(), if !self.backlog.is_empty() => {
+                    let Ok(permit) = permit else { return Ok(()) };
+                    if let Some(arrival) = self.backlog.pop_front() {
+                        permit.send(arrival);
+                    }
                 }
-            };
-            match event {
-                Event::Message(message) if self.stage == Stage::Collecting => self.take(message),
-                // It comes again in the next session.
-                Event::Message(_) | Event::Other => {}
-                Event::Subscribed { refused } => self.subscribed(&refused)?,
-                Event::Left => return Ok(()),
+                event = link.next(may_read) => match event? {
+                    Event::Message(message) if self.stage == Stage::Collecting => {
+                        self.take(message);
+                    }
+                    // It comes again in the next session.
+                    Event::Message(_) => {}
+                    Event::Subscribed { refused } => self.subscribed(&refused)?,
+                    Event::Left => {
+                        link.close().await;
+                        return Ok(());
+                    }
+                }
+            }
+            if self.stage == Stage::Stopping && self.ledger.is_empty() {
+                link.leave()?;
             }
         }
     }
 
-    fn acknowledge(&mut self, settled: Option<Option<Receipt>>) -> Result<(), Lost> {
+    fn acknowledge(
+        &mut self,
+        link: &mut Link,
+        settled: Option<Option<Receipt>>,
+    ) -> Result<(), Lost> {
         let Some(receipt) = settled else {
             return Err(Lost("the journal could not take what it sent; it sends again".to_owned()));
         };
         self.acknowledged = true;
-        receipt.map_or(Ok(()), |receipt| self.client.acknowledge(receipt))
+        receipt.map_or(Ok(()), |receipt| link.acknowledge(receipt))
     }
 
     /// Decodes and hands over.

@@ -1,51 +1,61 @@
-//! One connection, in either version of MQTT. All that the client library wants to be told stands
-//! here.
+//! One connection, in either version of MQTT: bytes, pings, patience.
+//!
+//! All that is at hand is read before anything is written, and all that is to be said goes out in
+//! one write: a broker is woken once for the acknowledgements of a whole commit.
 
-use std::borrow::Cow;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use rumqttc::v5::mqttbytes::v5 as packet5;
-use rumqttc::v5::{self, mqttbytes as bytes5};
-use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event as Event4, EventLoop, MqttOptions,
-    NetworkOptions, Outgoing, Packet as Packet4, Publish, QoS, StateError, SubscribeFilter,
-    SubscribeReasonCode,
-};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::packet::{self, Incoming, Message, Receipt, Refusal, Unreadable, Unwritable, Version};
 use super::{CollectorOptions, MAX_PACKET, Protocol};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Beyond the keep-alive, after which the library has something to say in any case. Its MQTT 5 side
-/// waits for ever for a broker that does not read.
+/// How long a broker may take to answer a ping.
 const STUCK: Duration = Duration::from_secs(5);
 
 /// For the TCP connection and the CONNACK together.
-const CONNECT_S: u64 = 10;
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a broker may take to hang up after our leave.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// How long an MQTT 5 broker keeps the session of a collector that is away, with what is queued for
 /// it: over a long weekend. A 3.1.1 broker decides itself.
 const SESSION_KEPT: Duration = Duration::from_hours(7 * 24);
 
-/// Acknowledgements between here and the socket. There are 65,535 packet ids, so a broker cannot
-/// be owed more; the rest is for subscribing and leaving.
-const REQUESTS: usize = 65_535 + 16;
+/// Read at once: some hundred messages.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// With less room than this for what is read next, there is a new chunk.
+const LEAST_ROOM: usize = 4 * 1024;
 
-/// We publish nothing; the library reserves memory for what may be published.
-const OUTGOING: u16 = 10;
+/// Nothing is read while more than this could not be written: acknowledgements go before new
+/// messages. There are 65,535 packet ids and four bytes to acknowledge one, so a broker that keeps
+/// to them is never beyond.
+const CLOGGED_BYTES: usize = 512 * 1024;
 
-/// Says what is to be sent. Never waits.
-pub(super) enum Client {
-    V5(v5::AsyncClient),
-    V4(AsyncClient),
-}
-
-/// What must be polled for anything to happen, and must not be let go of in the middle of a poll:
-/// a packet on its way to the socket would be lost.
-pub(super) enum Poller {
-    V5(Box<v5::EventLoop>),
-    V4(Box<EventLoop>),
+/// A connection that the broker has accepted.
+#[derive(Debug)]
+pub(super) struct Link {
+    stream: TcpStream,
+    pub(super) version: Version,
+    incoming: BytesMut,
+    outgoing: BytesMut,
+    keep_alive: Duration,
+    /// When something must be done about silence.
+    timer: Pin<Box<Sleep>>,
+    /// Until when the ping under way is to be answered.
+    pinged: Option<Instant>,
+    /// The DISCONNECT is written; nothing may follow it.
+    leaving: bool,
 }
 
 #[derive(Debug)]
@@ -57,23 +67,6 @@ pub(super) enum Event {
     Message(Message),
     /// We have taken our leave.
     Left,
-    /// Pings and the like.
-    Other,
-}
-
-#[derive(Debug)]
-pub(super) struct Message {
-    pub(super) topic: Bytes,
-    pub(super) payload: Bytes,
-    /// `None`: QoS 0.
-    pub(super) receipt: Option<Receipt>,
-}
-
-/// What acknowledges a message on the connection it came from, and on no other.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Receipt {
-    packet_id: u16,
-    exactly_once: bool,
 }
 
 /// Why there is no connection (any more).
@@ -81,251 +74,284 @@ pub(super) struct Receipt {
 pub(super) struct Lost(pub(super) String);
 
 /// Connects; returns when the broker has accepted.
-pub(super) async fn open(options: &CollectorOptions) -> Result<(Client, Poller, Protocol), Lost> {
+pub(super) async fn open(options: &CollectorOptions) -> Result<Link, Lost> {
     match options.protocol {
-        Protocol::V4 => open4(options).await,
-        Protocol::V5 => open5(options).await.map_err(|error| describe5(&error)),
+        Protocol::V4 => open_as(options, Version::V4).await.map_err(NotOpen::lost),
+        Protocol::V5 => open_as(options, Version::V5).await.map_err(NotOpen::lost),
         // Tried anew at each connection: a broker may have learnt it meanwhile.
-        Protocol::Auto => match open5(options).await {
-            Err(error) if does_not_speak5(&error) => open4(options).await,
-            other => other.map_err(|error| describe5(&error)),
+        Protocol::Auto => match open_as(options, Version::V5).await {
+            Err(NotOpen::OtherVersion(_)) => {
+                open_as(options, Version::V4).await.map_err(NotOpen::lost)
+            }
+            other => other.map_err(NotOpen::lost),
         },
     }
 }
 
-async fn open5(
-    options: &CollectorOptions,
-) -> Result<(Client, Poller, Protocol), v5::ConnectionError> {
-    let mut mqtt = v5::MqttOptions::new(&*options.client_id, &options.host, options.port);
-    if let Some((username, password)) = &options.login {
-        mqtt.set_credentials(username, password);
-    }
-    mqtt.set_keep_alive(KEEP_ALIVE);
-    mqtt.set_connection_timeout(CONNECT_S);
-    mqtt.set_network_options(network());
-    mqtt.set_clean_start(false);
-    mqtt.set_session_expiry_interval(Some(SESSION_KEPT.as_secs() as u32));
-    mqtt.set_receive_maximum(Some(options.receive_maximum.get()));
-    mqtt.set_max_packet_size(Some(MAX_PACKET as u32));
-    mqtt.set_outgoing_inflight_upper_limit(OUTGOING);
-    mqtt.set_manual_acks(true);
-    let (client, mut eventloop) = v5::AsyncClient::new(mqtt, REQUESTS);
-    eventloop.poll().await?;
-    // A broker may ask for other pings than ours. More often than it asks is always allowed, and
-    // the library takes its "never" (0) for "all the time".
-    let asked = eventloop.options.keep_alive();
-    if asked.is_zero() || asked > KEEP_ALIVE {
-        eventloop.options.set_keep_alive(KEEP_ALIVE);
-    }
-    Ok((Client::V5(client), Poller::V5(Box::new(eventloop)), Protocol::V5))
+enum NotOpen {
+    /// A broker of another version answers in its own way, or hangs up.
+    OtherVersion(Lost),
+    Lost(Lost),
 }
 
-async fn open4(options: &CollectorOptions) -> Result<(Client, Poller, Protocol), Lost> {
-    let mut mqtt = MqttOptions::new(&*options.client_id, &options.host, options.port);
-    if let Some((username, password)) = &options.login {
-        mqtt.set_credentials(username, password);
+impl NotOpen {
+    fn lost(self) -> Lost {
+        match self {
+            Self::OtherVersion(lost) | Self::Lost(lost) => lost,
+        }
     }
-    mqtt.set_keep_alive(KEEP_ALIVE);
-    mqtt.set_clean_session(false);
-    mqtt.set_max_packet_size(MAX_PACKET, MAX_PACKET);
-    mqtt.set_inflight(OUTGOING);
-    mqtt.set_manual_acks(true);
-    let (client, mut eventloop) = AsyncClient::new(mqtt, REQUESTS);
-    eventloop.set_network_options(network());
-    eventloop.poll().await.map_err(|error| describe4(&error))?;
-    Ok((Client::V4(client), Poller::V4(Box::new(eventloop)), Protocol::V4))
 }
 
-fn network() -> NetworkOptions {
-    let mut network = NetworkOptions::new();
+async fn open_as(options: &CollectorOptions, version: Version) -> Result<Link, NotOpen> {
+    let opening = async {
+        let link = connect(options).await.map_err(|error| NotOpen::Lost(broken(&error)))?;
+        accept(link, options, version).await
+    };
+    let silent = || NotOpen::Lost(Lost("it does not answer".to_owned()));
+    timeout(CONNECT, opening).await.map_err(|_| silent())?
+}
+
+async fn connect(options: &CollectorOptions) -> io::Result<TcpStream> {
+    // An IPv6 address stands in brackets where a port follows, and nowhere else.
+    let host = options.host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, options.port)).await?;
     // An acknowledgement that waits for the next one may wait for 40 ms.
-    network.set_tcp_nodelay(true);
-    network.set_connection_timeout(CONNECT_S);
-    network
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
-impl Client {
-    pub(super) fn subscribe(&self, filters: &[String]) -> Result<(), Lost> {
-        let sent = match self {
-            Self::V5(client) => {
-                let filters = filters.iter().map(|path| {
-                    let mut filter = packet5::Filter::new(path, bytes5::QoS::AtLeastOnce);
-                    // Else every reconnection would bring all retained messages again.
-                    filter.retain_forward_rule = packet5::RetainForwardRule::OnNewSubscribe;
-                    filter
-                });
-                client.try_subscribe_many(filters).is_ok()
-            }
-            Self::V4(client) => {
-                let filter = |path: &String| SubscribeFilter::new(path.clone(), QoS::AtLeastOnce);
-                client.try_subscribe_many(filters.iter().map(filter)).is_ok()
-            }
-        };
-        if sent { Ok(()) } else { Err(full()) }
+async fn accept(
+    stream: TcpStream,
+    options: &CollectorOptions,
+    version: Version,
+) -> Result<Link, NotOpen> {
+    let mut link = Link {
+        stream,
+        version,
+        incoming: BytesMut::new(),
+        outgoing: BytesMut::new(),
+        keep_alive: KEEP_ALIVE,
+        // The time for all of opening is limited.
+        timer: Box::pin(sleep_until(Instant::now() + CONNECT + CONNECT)),
+        pinged: None,
+        leaving: false,
+    };
+    let kept_s = u32::try_from(SESSION_KEPT.as_secs()).unwrap_or(u32::MAX);
+    link.writer()
+        .connect(options, KEEP_ALIVE.as_secs() as u16, kept_s)
+        .map_err(|error| NotOpen::Lost(unwritable(error)))?;
+    match link.answer().await {
+        Ok(Incoming::Accepted { keep_alive_s }) => {
+            // A broker may ask for other pings than ours. More often than it asks is always
+            // allowed; 0 means never.
+            let asked = keep_alive_s.map(|seconds| Duration::from_secs(seconds.into()));
+            let asked = asked.filter(|asked| !asked.is_zero()).unwrap_or(KEEP_ALIVE);
+            link.keep_alive = asked.min(KEEP_ALIVE);
+            link.rest();
+            Ok(link)
+        }
+        Ok(Incoming::Refused(refusal)) => Err(refused(refusal)),
+        Ok(_) => Err(NotOpen::OtherVersion(Lost("it does not answer the CONNECT".to_owned()))),
+        Err(lost) => Err(NotOpen::OtherVersion(lost)),
+    }
+}
+
+fn refused(refusal: Refusal) -> NotOpen {
+    let lost = |why: &str| NotOpen::Lost(Lost(why.to_owned()));
+    match refusal {
+        Refusal::Version => {
+            NotOpen::OtherVersion(Lost("it does not speak this version of MQTT".to_owned()))
+        }
+        Refusal::Login => lost("it refuses the login; check username and password_file"),
+        Refusal::ClientId => lost("it refuses the client id; give another client_id"),
+        Refusal::Other(code) => lost(&format!("it refuses the connection: {code}")),
+    }
+}
+
+impl Link {
+    fn writer(&mut self) -> packet::Writer<'_> {
+        packet::Writer { version: self.version, buffer: &mut self.outgoing }
     }
 
-    pub(super) fn acknowledge(&self, receipt: Receipt) -> Result<(), Lost> {
-        let Receipt { packet_id, exactly_once } = receipt;
-        let sent = match self {
-            Self::V5(client) => {
-                let qos = match exactly_once {
-                    true => bytes5::QoS::ExactlyOnce,
-                    false => bytes5::QoS::AtLeastOnce,
+    /// Goes out when the link is next polled, as everything that is said.
+    pub(super) fn subscribe(&mut self, filters: &[String]) -> Result<(), Lost> {
+        self.writer().subscribe(filters).map_err(unwritable)
+    }
+
+    pub(super) fn acknowledge(&mut self, receipt: Receipt) -> Result<(), Lost> {
+        self.writer().acknowledge(receipt).map_err(unwritable)
+    }
+
+    /// Takes leave, behind everything that was said.
+    pub(super) fn leave(&mut self) -> Result<(), Lost> {
+        if !std::mem::replace(&mut self.leaving, true) {
+            self.writer().goodbye().map_err(unwritable)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the connection behind what was said. What the broker has sent meanwhile is read and let
+    /// go of: a connection closed on unread bytes is reset, and what was said lost with it.
+    pub(super) async fn close(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let ended = poll_fn(|cx| {
+            loop {
+                self.incoming.clear();
+                match ready!(self.poll_read(cx)) {
+                    Ok(()) => {}
+                    Err(_) => return Poll::Ready(()),
+                }
+            }
+        });
+        timeout(GOODBYE, ended).await.ok();
+    }
+
+    /// Says what is to be said, and gives what the broker says. Reads nothing while it may not.
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn next(&mut self, may_read: bool) -> Result<Event, Lost> {
+        poll_fn(|cx| self.poll_next(cx, may_read)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<Result<Event, Lost>> {
+        loop {
+            while may_read && !self.leaving && self.outgoing.len() < CLOGGED_BYTES {
+                let Some(packet) =
+                    packet::read(self.version, &mut self.incoming).map_err(garbage)?
+                else {
+                    break;
                 };
-                let publish = packet5::Publish { pkid: packet_id, qos, ..Default::default() };
-                client.try_ack(&publish).is_ok()
-            }
-            Self::V4(client) => {
-                let qos = if exactly_once { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
-                let mut publish = Publish::new("", qos, Bytes::new());
-                publish.pkid = packet_id;
-                client.try_ack(&publish).is_ok()
-            }
-        };
-        if sent { Ok(()) } else { Err(full()) }
-    }
-
-    pub(super) fn leave(&self) -> Result<(), Lost> {
-        let sent = match self {
-            Self::V5(client) => client.try_disconnect().is_ok(),
-            Self::V4(client) => client.try_disconnect().is_ok(),
-        };
-        if sent { Ok(()) } else { Err(full()) }
-    }
-}
-
-fn full() -> Lost {
-    Lost("it takes no acknowledgements".to_owned())
-}
-
-impl Poller {
-    pub(super) async fn poll(&mut self) -> Result<Event, Lost> {
-        let patience = KEEP_ALIVE + STUCK;
-        let polled = async {
-            match self {
-                Self::V5(eventloop) => {
-                    eventloop.poll().await.map(event5).map_err(|e| describe5(&e))
-                }
-                Self::V4(eventloop) => {
-                    eventloop.poll().await.map(event4).map_err(|e| describe4(&e))
+                match packet {
+                    Incoming::Message(message) => return Poll::Ready(Ok(Event::Message(message))),
+                    Incoming::Subscribed { refused } => {
+                        return Poll::Ready(Ok(Event::Subscribed { refused }));
+                    }
+                    Incoming::Release(id) => self.writer().complete(id).map_err(unwritable)?,
+                    Incoming::Goodbye { taken_over } => {
+                        return Poll::Ready(Err(goodbye(taken_over)));
+                    }
+                    Incoming::Accepted { .. } | Incoming::Refused(_) | Incoming::Other => {}
                 }
             }
-        };
-        let stuck = || Lost(format!("it has taken nothing for {} s", patience.as_secs()));
-        tokio::time::timeout(patience, polled).await.map_err(|_| stuck())?
+            self.poll_patience(cx, may_read)?;
+            let written = self.poll_write(cx)?;
+            if self.leaving && written.is_ready() {
+                return Poll::Ready(Ok(Event::Left));
+            }
+            if !may_read || self.leaving || self.outgoing.len() >= CLOGGED_BYTES {
+                return Poll::Pending;
+            }
+            ready!(self.poll_read(cx))?;
+        }
+    }
+
+    /// The first packet of the broker.
+    async fn answer(&mut self) -> Result<Incoming, Lost> {
+        poll_fn(|cx| {
+            loop {
+                if let Some(packet) =
+                    packet::read(self.version, &mut self.incoming).map_err(garbage)?
+                {
+                    return Poll::Ready(Ok(packet));
+                }
+                // What cannot go out now goes when the network wakes us for it.
+                self.poll_write(cx)?.is_ready();
+                ready!(self.poll_read(cx))?;
+            }
+        })
+        .await
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        // Messages share the memory they were read into, which is free again when all are settled.
+        if self.incoming.capacity() - self.incoming.len() < LEAST_ROOM {
+            self.incoming.reserve(CHUNK_BYTES);
+        }
+        loop {
+            ready!(self.stream.poll_read_ready(cx)).map_err(|error| broken(&error))?;
+            match self.stream.try_read_buf(&mut self.incoming) {
+                Ok(0) => return Poll::Ready(Err(closed())),
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(broken(&error))),
+            }
+        }
+        if self.pinged.take().is_some() {
+            self.rest();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Lost> {
+        while !self.outgoing.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.outgoing) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(0)) => return Err(closed()),
+                Poll::Ready(Ok(written)) => self.outgoing.advance(written),
+                Poll::Ready(Err(error)) => return Err(broken(&error)),
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Nothing to be done before it is time for a ping.
+    fn rest(&mut self) {
+        let next = Instant::now() + self.keep_alive;
+        self.timer.as_mut().reset(next);
+    }
+
+    /// Pings in time, whatever else goes to and fro, and leaves a broker that does not answer, as
+    /// long as we would hear it.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, may_read: bool) -> Result<(), Lost> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            match self.pinged {
+                Some(_) if !may_read => self.rest(),
+                Some(until) if Instant::now() >= until => {
+                    let patience = self.keep_alive + STUCK;
+                    return Err(Lost(format!("it has said nothing for {} s", patience.as_secs())));
+                }
+                Some(until) => self.timer.as_mut().reset(until),
+                None => {
+                    self.writer().ping().map_err(unwritable)?;
+                    let until = Instant::now() + STUCK;
+                    self.pinged = Some(until);
+                    self.timer.as_mut().reset(until);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-fn event5(event: v5::Event) -> Event {
-    use packet5::SubscribeReasonCode::Success;
-    match event {
-        v5::Event::Incoming(v5::Incoming::Publish(publish)) => Event::Message(Message {
-            receipt: (publish.qos != bytes5::QoS::AtMostOnce).then_some(Receipt {
-                packet_id: publish.pkid,
-                exactly_once: publish.qos == bytes5::QoS::ExactlyOnce,
-            }),
-            topic: publish.topic,
-            payload: publish.payload,
-        }),
-        v5::Event::Incoming(v5::Incoming::SubAck(answer)) => Event::Subscribed {
-            refused: places(&answer.return_codes, |code| {
-                !matches!(code, Success(bytes5::QoS::AtLeastOnce | bytes5::QoS::ExactlyOnce))
-            }),
-        },
-        v5::Event::Outgoing(Outgoing::Disconnect) => Event::Left,
-        _ => Event::Other,
+fn broken(error: &io::Error) -> Lost {
+    Lost(error.to_string())
+}
+
+fn closed() -> Lost {
+    let why = "it closed the connection: a stop, or another client with this client_id";
+    Lost(why.to_owned())
+}
+
+fn goodbye(taken_over: bool) -> Lost {
+    match taken_over {
+        true => {
+            Lost("another client took the session over; give each its own client_id".to_owned())
+        }
+        false => closed(),
     }
 }
 
-fn event4(event: Event4) -> Event {
-    use SubscribeReasonCode::Success;
-    match event {
-        Event4::Incoming(Packet4::Publish(publish)) => Event::Message(Message {
-            receipt: (publish.qos != QoS::AtMostOnce).then_some(Receipt {
-                packet_id: publish.pkid,
-                exactly_once: publish.qos == QoS::ExactlyOnce,
-            }),
-            topic: publish.topic.into(),
-            payload: publish.payload,
-        }),
-        Event4::Incoming(Packet4::SubAck(answer)) => Event::Subscribed {
-            refused: places(&answer.return_codes, |code| {
-                !matches!(code, Success(QoS::AtLeastOnce | QoS::ExactlyOnce))
-            }),
-        },
-        Event4::Outgoing(Outgoing::Disconnect) => Event::Left,
-        _ => Event::Other,
+fn unwritable(Unwritable(why): Unwritable) -> Lost {
+    Lost(format!("what is to be said to it cannot be: {why}"))
+}
+
+fn garbage(unreadable: Unreadable) -> Lost {
+    match unreadable {
+        Unreadable::Malformed(why) => Lost(format!("it sent what cannot be read: {why}")),
+        Unreadable::TooLarge(size) => Lost(format!(
+            "it sends a message of {size} bytes, of at most {MAX_PACKET}; limit the packets it \
+             takes (Mosquitto: max_packet_size)"
+        )),
     }
-}
-
-/// Where in a list something holds.
-fn places<T>(list: &[T], holds: impl Fn(&T) -> bool) -> Vec<usize> {
-    list.iter().enumerate().filter(|(_, item)| holds(item)).map(|(at, _)| at).collect()
-}
-
-/// A 3.1.1 broker answers in its own way and hangs up. The library, which reads version 5, waits
-/// for the rest of such an answer, and so sees the hanging up only.
-fn does_not_speak5(error: &v5::ConnectionError) -> bool {
-    use packet5::ConnectReturnCode::{RefusedProtocolVersion, UnsupportedProtocolVersion};
-    matches!(
-        error,
-        v5::ConnectionError::MqttState(
-            v5::StateError::Deserialization(_) | v5::StateError::ConnectionAborted
-        ) | v5::ConnectionError::NotConnAck(_)
-            | v5::ConnectionError::ConnectionRefused(
-                RefusedProtocolVersion | UnsupportedProtocolVersion
-            )
-    )
-}
-
-const LOGIN: &str = "it refuses the login; check username and password_file";
-const CLOSED: &str = "it closed the connection: a stop, or another client with this client_id";
-const CLIENT_ID: &str = "it refuses the client id; give another client_id";
-
-fn describe5(error: &v5::ConnectionError) -> Lost {
-    use packet5::ConnectReturnCode as Code;
-    use v5::{ConnectionError as Error, StateError as State};
-    let why: Cow<str> = match error {
-        Error::Timeout(_) => "it does not answer".into(),
-        Error::ConnectionRefused(Code::BadUserNamePassword | Code::NotAuthorized) => LOGIN.into(),
-        Error::ConnectionRefused(Code::BadClientId | Code::ClientIdentifierNotValid) => {
-            CLIENT_ID.into()
-        }
-        Error::MqttState(State::ConnectionAborted) => CLOSED.into(),
-        Error::MqttState(State::ServerDisconnect { reason_code, .. })
-            if *reason_code == packet5::DisconnectReasonCode::SessionTakenOver =>
-        {
-            "another client took the session over; give each its own client_id".into()
-        }
-        Error::MqttState(State::Deserialization(bytes5::Error::PayloadSizeLimitExceeded {
-            pkt_size,
-            ..
-        })) => too_large(*pkt_size).into(),
-        other => other.to_string().into(),
-    };
-    Lost(why.into_owned())
-}
-
-fn describe4(error: &ConnectionError) -> Lost {
-    use ConnectReturnCode as Code;
-    let why: Cow<str> = match error {
-        ConnectionError::NetworkTimeout => "it does not answer".into(),
-        ConnectionError::ConnectionRefused(Code::BadUserNamePassword | Code::NotAuthorized) => {
-            LOGIN.into()
-        }
-        ConnectionError::ConnectionRefused(Code::BadClientId) => CLIENT_ID.into(),
-        ConnectionError::MqttState(StateError::ConnectionAborted) => CLOSED.into(),
-        ConnectionError::MqttState(StateError::Deserialization(
-            rumqttc::mqttbytes::Error::PayloadSizeLimitExceeded(size),
-        )) => too_large(*size).into(),
-        other => other.to_string().into(),
-    };
-    Lost(why.into_owned())
-}
-
-fn too_large(size: usize) -> String {
-    format!(
-        "it sends a message of {size} bytes, of at most {MAX_PACKET}; limit the packets it takes \
-         (Mosquitto: max_packet_size)"
-    )
 }

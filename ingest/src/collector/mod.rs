@@ -1,8 +1,8 @@
 //! Collects from brokers that run elsewhere: Mosquitto, EMQX, HiveMQ, NATS, a cloud's.
 //!
 //! Each collector holds one connection, as a client with a persistent session. In the order a
-//! message takes: [`link`] speaks MQTT 5 or 3.1.1; [`connection`] decodes what comes and hands it
-//! over as an [`Arrival`]; [`ledger`] keeps what waits for its acknowledgement, and the PUBACKs go
+//! message takes: [`link`] speaks MQTT 5 or 3.1.1, in the [`packet`]s of rumqttc's codec;
+//! [`connection`] decodes what comes and hands it over as an [`Arrival`]; [`ledger`] keeps what waits for its acknowledgement, and the PUBACKs go
 //! out in the order of receipt. A connection that ends takes its ledger along: what was not
 //! acknowledged the broker sends again, and the journal knows it. [`backoff`] says when to connect
 //! again.
@@ -11,6 +11,7 @@ mod backoff;
 mod connection;
 mod ledger;
 mod link;
+mod packet;
 
 use std::num::NonZeroU16;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::io::Write;
 use ingest::collector::{CollectorOptions, MAX_PACKET, Protocol};
 
 use crate::peer::{PUBACK, Peer, packet};
-use crate::rig::{Rig, free_address, options, reading};
+use crate::rig::{Rig, free_address, options, reading, said};
 
 const TOPIC: &str = "telemetry/car/car-1";
 
@@ -77,7 +77,15 @@ fn bytes_that_are_no_mqtt_end_one_connection_and_nothing_else() {
             line.stream.shutdown(std::net::Shutdown::Write).unwrap();
             let mut line = peer.serve(true);
             line.publish(TOPIC, &reading(1), 1);
-            while rig.settle() != "car-1 1" {}
+            loop {
+                let arrival = rig.next();
+                let good = said(&arrival) == "car-1 1";
+                // Nobody waits for what came on the first connection.
+                arrival.acknowledge.send(()).ok();
+                if good {
+                    break;
+                }
+            }
             assert_eq!(line.expect(PUBACK).id(), 1);
         }
     }
