@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use dashboards::{App, Info, Webhook};
 use deliver::influx::Influx;
-use deliver::webhooks::Endpoint;
+use deliver::webhooks::{Endpoint, WebhookReport, Webhooks};
 use enrich::World;
 use enrich::places::{Areas, Atlas, risk_areas};
 use enrich::registry::{Entry, RegistryFile};
@@ -47,22 +47,22 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     };
     let endpoints = endpoints(config, &journal.registry().read())?;
     let (stop, stopped) = watch::channel(false);
+    let webhooks = Webhooks::new(endpoints.clone(), &journal, &clock);
     let app = App {
         live: journal.live(),
         reader: journal.reader(),
         quarantine,
         journal: journal.clone(),
-        webhooks: endpoints.iter().map(shown).collect(),
+        webhooks: endpoints.into_iter().zip(webhooks.reports()).map(shown).collect(),
         operators: operators(config),
         registry: journal.registry(),
         broker: front.state.clone(),
         influx: influx.as_ref().map(Influx::report),
         weather: asking.statuses.clone(),
         info: Info { version: env!("CARGO_PKG_VERSION"), mqtt, started_ms: clock.now_ms() },
-        clock: clock.clone(),
+        clock,
     };
-    let webhooks = deliver::webhooks::run(endpoints, journal.clone(), clock, stopped.clone());
-    let webhooks = tokio::spawn(webhooks);
+    let webhooks = tokio::spawn(webhooks.run(stopped.clone()));
     let mut page = tokio::spawn(dashboards::serve(listener, app, until(stopped.clone())));
     if let Some(dir) = &config.rules.dir {
         let relevance = config.relevance.parsed()?;
@@ -129,6 +129,7 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
     let followers = config.influx.as_ref().map(|influx| Followers {
         outputs: vec![deliver::influx::OUTPUT],
         most_bytes: influx.backlog_bytes(),
+        delete: influx.delete,
     });
     let (weather, named) = weather::feed(config)?;
     let started = Journal::start(journal::Options {
@@ -223,9 +224,9 @@ fn endpoints(config: &Config, registry: &enrich::registry::Registry) -> Result<V
     Ok(endpoints)
 }
 
-fn shown(endpoint: &Endpoint) -> Webhook {
-    let Endpoint { name, insurer, url, products, .. } = endpoint.clone();
-    Webhook { name, insurer, url, products }
+fn shown((endpoint, report): (Endpoint, watch::Receiver<WebhookReport>)) -> Webhook {
+    let Endpoint { name, insurer, url, products, .. } = endpoint;
+    Webhook { name, insurer, url, products, report }
 }
 
 /// The quarantine, with the sources of every broker that messages come through.

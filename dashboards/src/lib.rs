@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deliver::influx::InfluxReport;
+use deliver::webhooks::WebhookReport;
 use ingest::Clock;
 use ingest::weather::FeedStatuses;
 use journal::{Journal, Live, Quarantine, Reader, SharedRegistry};
@@ -77,6 +78,7 @@ pub struct Webhook {
     pub url: String,
     /// None: all.
     pub products: Vec<String>,
+    pub report: watch::Receiver<WebhookReport>,
 }
 
 /// What does not change while the process runs.

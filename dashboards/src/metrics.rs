@@ -8,9 +8,10 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use deliver::influx::{InfluxReport, InfluxState};
+use deliver::webhooks::WebhookReport;
 use ingest::Reason;
 use ingest::weather::{Fault, FeedStatus};
-use journal::Health;
+use journal::{Circuit, Health};
 
 use crate::health::{BrokerState, is_ready};
 use crate::status::Devices;
@@ -28,6 +29,7 @@ fn exposition(app: &App, streams: usize) -> String {
     if let Some(report) = &app.influx {
         influx(&mut out, &report.borrow().clone(), app.clock.now_ms());
     }
+    webhooks(&mut out, app);
     weather(&mut out, app);
     out.0
 }
@@ -133,12 +135,38 @@ fn influx(out: &mut Exposition, report: &InfluxReport, now_ms: i64) {
     for (name, help, total) in totals {
         out.family(&format!("influx_{name}_total"), "counter", help).sample(&[], total);
     }
+    out.family("influx_deletions_pending", "gauge", "Deletions still to be done in InfluxDB.")
+        .sample(&[], report.deletions_pending);
     let writing = usize::from(report.state == InfluxState::Writing);
     out.family("influx_writing", "gauge", "1 unless InfluxDB is away or denies.")
         .sample(&[], writing);
     let behind_ms = report.waiting_since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0));
     out.family("influx_behind_seconds", "gauge", "Age of the oldest reading not yet written.")
         .sample(&[], behind_ms as f64 / 1e3);
+}
+
+/// Since the start of the process, by the endpoint's name; every state, at 0 too.
+fn webhooks(out: &mut Exposition, app: &App) {
+    if app.webhooks.is_empty() {
+        return;
+    }
+    let reports: Vec<_> =
+        app.webhooks.iter().map(|one| (&*one.name, one.report.borrow().clone())).collect();
+    let mut total = |name: &str, help: &str, of: fn(&WebhookReport) -> u64| {
+        let mut family = out.family(&format!("webhook_{name}_total"), "counter", help);
+        reports.iter().for_each(|(name, report)| family.sample(&[("webhook", name)], of(report)));
+    };
+    total("taken", "Messages that an endpoint took.", |report| report.taken);
+    total("failed", "Attempts at a message that came to nothing.", |report| report.failed);
+    total("retries", "Attempts at messages not taken before.", |report| report.retries);
+    total("given_up", "Messages that became dead letters.", |report| report.given_up);
+    let mut family = out.family("webhook_state", "gauge", "1 for the state an endpoint is in.");
+    for (name, report) in &reports {
+        for state in Circuit::ALL {
+            let is = u8::from(state == report.circuit);
+            family.sample(&[("webhook", name), ("state", state.name())], is);
+        }
+    }
 }
 
 /// What feeds were asked and what came of it; every fault, at 0 too.

@@ -80,6 +80,7 @@ fn main() {
         batch_readings: 5_000,
         batch_age: Duration::from_secs(1),
         timeout: Duration::from_secs(10),
+        delete: true,
     };
     let (resident, processor) = (resident_kb(), processor());
     let began = Instant::now();
@@ -122,7 +123,7 @@ fn open(dir: &Path) -> Started {
         weather_keep_ms: 7 * 86_400_000,
         max_batch: 5_000,
         log_readings: LOG_READINGS,
-        followers: Followers { outputs: vec![OUTPUT], most_bytes: u64::MAX },
+        followers: Followers { outputs: vec![OUTPUT], most_bytes: u64::MAX, delete: true },
     })
     .unwrap()
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ingest::Clock;
-use journal::Journal;
+use journal::{Circuit, Journal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -42,19 +42,44 @@ pub struct Endpoint {
     pub allow_private: bool,
 }
 
-/// Sends until `shutdown` changes. What is on its way then is sent again after the next start.
-pub async fn run(
-    endpoints: Vec<Endpoint>,
-    journal: Journal,
-    clock: Clock,
-    mut shutdown: watch::Receiver<bool>,
-) {
-    let mut tasks = JoinSet::new();
-    for endpoint in endpoints {
-        tasks.spawn(Sender::new(endpoint, journal.clone(), clock.clone()).run());
+/// How it goes with an endpoint; totals since the start of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebhookReport {
+    pub circuit: Circuit,
+    /// Messages that it took.
+    pub taken: u64,
+    /// Attempts that came to nothing, and attempts at what it had not taken before.
+    pub failed: u64,
+    pub retries: u64,
+    /// Messages that became dead letters.
+    pub given_up: u64,
+}
+
+/// All endpoints.
+pub struct Webhooks(Vec<Sender>);
+
+impl Webhooks {
+    #[must_use]
+    pub fn new(endpoints: Vec<Endpoint>, journal: &Journal, clock: &Clock) -> Self {
+        let sender = |endpoint| Sender::new(endpoint, journal.clone(), clock.clone());
+        Self(endpoints.into_iter().map(sender).collect())
     }
-    tokio::select! {
-        () = crate::triggers::told_to_stop(&mut shutdown) => {}
-        () = async { while tasks.join_next().await.is_some() {} } => {}
+
+    /// How it goes, in the order of the endpoints.
+    #[must_use]
+    pub fn reports(&self) -> Vec<watch::Receiver<WebhookReport>> {
+        self.0.iter().map(Sender::report).collect()
+    }
+
+    /// Sends until `shutdown` changes. What is on its way then is sent again after the next start.
+    pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
+        let mut tasks = JoinSet::new();
+        for sender in self.0 {
+            tasks.spawn(sender.run());
+        }
+        tokio::select! {
+            () = crate::triggers::told_to_stop(&mut shutdown) => {}
+            () = async { while tasks.join_next().await.is_some() {} } => {}
+        }
     }
 }

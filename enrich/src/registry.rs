@@ -266,6 +266,19 @@ impl Registry {
             || self.consents_of(customer).iter().any(given_since)
     }
 
+    /// When, of a time in which a device was the customer's, nothing [`stays`](Self::stays).
+    #[must_use]
+    pub fn goes(&self, customer: u32, owned: Span, withdrawn_ms: i64) -> Vec<Span> {
+        let consents = self.consents_of(customer);
+        let stays = |then: &&Consent| {
+            then.span.from_ms > withdrawn_ms
+                || consents.iter().any(|now| holds_for(now, then, withdrawn_ms))
+        };
+        consents.iter().filter(stays).fold(vec![owned], |goes, consent| {
+            goes.into_iter().flat_map(|span| span.without(consent.span)).collect()
+        })
+    }
+
     /// Whether `insurer` may be told of something that happened to the customer at `time_ms`.
     #[must_use]
     pub fn may_tell(
@@ -319,5 +332,45 @@ fn put<T>(all: &mut Vec<T>, new: T, same: impl Fn(&T, &T) -> bool) {
     match all.iter_mut().find(|old| same(old, &new)) {
         Some(old) => *old = new,
         None => push_one(all, new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Consent, Customer, Entry, Product, Registry, Span};
+
+    fn span() -> impl Strategy<Value = Span> {
+        (0..40_i64, proptest::option::of(1..20_i64))
+            .prop_map(|(from_ms, length)| Span { from_ms, to_ms: length.map(|ms| from_ms + ms) })
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_is_just_what_does_not_stay(
+            given in proptest::collection::vec((span(), any::<bool>()), 0..5),
+            owned in span(),
+            withdrawn_ms in 0..60_i64,
+        ) {
+            let mut registry = Registry::default();
+            let text = |word: &str| word.to_owned();
+            let customer = Customer {
+                id: "anna".into(), name: text("Anna"), language: text("en"), time_zone: text("UTC"),
+            };
+            registry.apply(Entry::Customer(customer));
+            for (span, travel) in given {
+                let purpose = if travel { Product::Travel } else { Product::Home };
+                let (customer, insurer) = ("anna".into(), "alpina".into());
+                let wording = text("1");
+                registry.apply(Entry::Consent(Consent { customer, insurer, purpose, span, wording }));
+            }
+            let goes = registry.goes(0, owned, withdrawn_ms);
+            for time_ms in 0..80 {
+                let gone = goes.iter().filter(|span| span.holds(time_ms)).count();
+                let expected = owned.holds(time_ms) && !registry.stays(0, time_ms, withdrawn_ms);
+                prop_assert_eq!(gone, usize::from(expected), "at {}", time_ms);
+            }
+        }
     }
 }

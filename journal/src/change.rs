@@ -155,13 +155,14 @@ impl Writer {
                     gone.number,
                     now_ms,
                     Why::Erased,
-                    cleared,
+                    (cleared, self.following.deletes()),
                 )?)
             }
             (None, [first, ..]) => {
                 let number = registry.customer_number(&first.customer).unwrap_or_default();
                 let cleared = withheld.withdraw(number, first)?;
                 let why = Why::Withdrawn;
+                let cleared = (cleared, self.following.deletes());
                 Some(Purge::begin(&transaction, &registry, number, now_ms, why, cleared)?)
             }
             (None, []) => None,

@@ -50,7 +50,7 @@ pub use link::Links;
 pub use live::{FleetDevice, Health, Live, Notice};
 pub use log::Followers;
 pub use pseudonym::Subjects;
-pub use purge::{Receipt, Why};
+pub use purge::{Due, Elsewhere, Receipt, Why};
 pub use quarantine::{
     CannotRetry, Decode, NotCommitted, Quarantine, QuarantineFilter, QuarantineRow,
 };
@@ -61,5 +61,5 @@ pub use seal::LOG_READINGS;
 pub use store::OpenError;
 pub use test_trigger::TestTrigger;
 pub use weather::WeatherAnswer;
-pub use webhook::{Backlog, EndpointState, Letter, Progress};
+pub use webhook::{Backlog, Circuit, EndpointState, Letter, Progress};
 pub use writer::{Closed, Journal, Options, PutAway, Started};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
+use crate::purge::Elsewhere;
 use crate::store::{meta, set_meta};
 
 /// How many batches a commit deletes at most: dropping many at once would hold up the next.
@@ -22,6 +23,8 @@ pub struct Followers {
     /// Most that is kept for them once it is sealed. Beyond it the oldest goes, counted as
     /// [`Counts::passed_over`](crate::Counts::passed_over).
     pub most_bytes: u64,
+    /// Whether they delete where they write what may not be kept any more.
+    pub delete: bool,
 }
 
 /// A part of the log.
@@ -147,6 +150,7 @@ fn unpack(bytes: &[u8]) -> Option<[i64; 2]> {
 pub(crate) struct Following {
     positions: BTreeMap<&'static str, i64>,
     most_bytes: u64,
+    delete: bool,
 }
 
 impl Following {
@@ -165,13 +169,19 @@ impl Following {
             }
             positions.insert(*output, position.unwrap_or(0).max(log.gone));
         }
-        Ok(Self { positions, most_bytes: followers.most_bytes })
+        Ok(Self { positions, most_bytes: followers.most_bytes, delete: followers.delete })
     }
 
     pub(crate) fn advance(&mut self, output: &str, to: i64) {
         if let Some(position) = self.positions.get_mut(output) {
             *position = to.max(*position);
         }
+    }
+
+    /// What a deletion means to them; `None` where there are none.
+    pub(crate) fn deletes(&self) -> Option<Elsewhere> {
+        let means = if self.delete { Elsewhere::Pending } else { Elsewhere::NotAsked };
+        (!self.positions.is_empty()).then_some(means)
     }
 
     #[cfg(test)]

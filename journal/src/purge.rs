@@ -2,13 +2,17 @@
 //!
 //! First the open ends of the customer's devices: what may stay is sealed, so that the log is not
 //! needed for it, and the detectors forget. Then chunk by chunk through what was sealed before,
-//! then batch by batch through the log, at last the file's own log. Every slice is a transaction,
+//! then batch by batch through the log, then the file's own log; where an output has brought
+//! readings to another place, it waits until they are deleted there. Every slice is a transaction,
 //! and doing one again changes nothing: after a crash a deletion starts over.
 
 mod device;
+mod elsewhere;
+
+use std::sync::Arc;
 
 use enrich::DeviceState;
-use enrich::registry::{Registry, Span};
+use enrich::registry::{Known, Registry, Span};
 use ingest::Reading;
 use rusqlite::{Connection, Result};
 use serde::{Deserialize, Serialize};
@@ -24,6 +28,7 @@ use crate::seal::{Pass, damaged, encode_state};
 use crate::withhold::Cleared;
 use crate::writer::Writer;
 use device::{About, OpenEnd};
+pub use elsewhere::{Due, Elsewhere};
 
 /// Devices whose open end one slice deletes: each has at most a few hundred readings open.
 const DEVICES: usize = 32;
@@ -59,6 +64,12 @@ pub struct Receipt {
     /// sent and never will be.
     pub triggers: u64,
     pub withheld: u64,
+    /// Messages that a webhook's endpoint had not taken and that were kept to be sent again.
+    #[serde(default)]
+    pub dead_letters: u64,
+    /// `None`: no readings go to an InfluxDB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub influx: Option<Elsewhere>,
 }
 
 /// A deletion under way.
@@ -80,6 +91,9 @@ struct Task {
     at_ms: i64,
     /// The devices, and when they were the customer's.
     devices: Vec<(u32, Vec<Span>)>,
+    /// The same by their ids, until what was written of them elsewhere is deleted there.
+    #[serde(default)]
+    elsewhere: Vec<(Arc<str>, Vec<Span>)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +106,8 @@ enum Step {
     Log { done: i64 },
     /// Until the file's own log is empty.
     File,
+    /// Until it is deleted elsewhere; then the file's log once more, which had the ids.
+    Elsewhere,
 }
 
 impl Task {
@@ -136,12 +152,20 @@ impl Purge {
         customer: u32,
         at_ms: i64,
         why: Why,
-        cleared: Cleared,
+        (cleared, influx): (Cleared, Option<Elsewhere>),
     ) -> Result<Self> {
+        let spans = |known: &Known| known.spans_of(customer).collect();
         let devices = registry.devices_of(customer);
-        let devices =
-            devices.map(|known| (known.number, known.spans_of(customer).collect())).collect();
-        let task = Task { customer, at_ms, devices };
+        let devices = devices.map(|known| (known.number, spans(known))).collect();
+        let elsewhere =
+            registry.devices_of(customer).filter(|_| influx == Some(Elsewhere::Pending));
+        let elsewhere = elsewhere.map(|known| (known.device.id.clone(), spans(known))).collect();
+        let task = Task { customer, at_ms, devices, elsewhere };
+        // Nothing of somebody without devices is anywhere else.
+        let influx = influx.map(|influx| match influx {
+            Elsewhere::Pending if task.elsewhere.is_empty() => Elsewhere::Done { done_ms: at_ms },
+            influx => influx,
+        });
         let receipt = Receipt {
             why,
             asked_ms: at_ms,
@@ -152,6 +176,8 @@ impl Purge {
             reports: cleared.reports,
             triggers: cleared.triggers,
             withheld: cleared.withheld,
+            dead_letters: cleared.dead_letters,
+            influx,
         };
         connection.execute(
             "INSERT INTO deletion (task, receipt) VALUES (?1, ?2)",
@@ -218,8 +244,9 @@ impl Writer {
     /// One slice of the deletions under way. Returns whether another can follow at once.
     pub(crate) fn purge(&mut self) -> Result<bool> {
         // Open ends first: until they are gone, no pass goes on.
-        let at = self.purges.iter().position(Purge::is_open).unwrap_or_default();
-        let Some(mut purge) = self.purges.remove(at) else { return Ok(false) };
+        let open = self.purges.iter().position(Purge::is_open);
+        let at = open.or_else(|| self.purges.iter().position(|purge| !purge.waits()));
+        let Some(mut purge) = at.and_then(|at| self.purges.remove(at)) else { return Ok(false) };
         let done = self.slice(&mut purge);
         if !matches!(done, Ok(Sliced::Finished)) {
             self.purges.push_front(purge);
@@ -232,7 +259,7 @@ impl Writer {
             Step::Open(from) => self.purge_open(purge, from)?,
             Step::Sealed { device, window } => self.purge_sealed(purge, device, window)?,
             Step::Log { done } => self.purge_log(purge, done)?,
-            Step::File => return self.purge_file(purge),
+            Step::File | Step::Elsewhere => return self.purge_file(purge),
         }
         Ok(Sliced::GoesOn)
     }
@@ -426,6 +453,10 @@ impl Writer {
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy != 0 {
             return Ok(Sliced::Waits);
+        }
+        if !purge.task.elsewhere.is_empty() {
+            purge.step = Step::Elsewhere;
+            return Ok(Sliced::GoesOn);
         }
         purge.receipt.done_ms = Some(self.clock.now_ms());
         connection.execute(

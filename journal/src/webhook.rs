@@ -47,6 +47,45 @@ pub struct EndpointState {
     pub error: Option<String>,
 }
 
+/// Whether anything is sent to an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Circuit {
+    #[default]
+    Taking,
+    /// The last attempt failed, and the next message is tried all the same.
+    Failing,
+    /// It is left in peace for a while.
+    Resting,
+    /// Until somebody resumes it.
+    Gone,
+}
+
+impl Circuit {
+    pub const ALL: [Self; 4] = [Self::Taking, Self::Failing, Self::Resting, Self::Gone];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Taking => "taking",
+            Self::Failing => "failing",
+            Self::Resting => "resting",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl EndpointState {
+    #[must_use]
+    pub fn circuit(&self, now_ms: i64) -> Circuit {
+        match self {
+            Self { gone_since_ms: Some(_), .. } => Circuit::Gone,
+            Self { rest_until_ms: Some(until_ms), .. } if *until_ms > now_ms => Circuit::Resting,
+            Self { failures: 1.., .. } => Circuit::Failing,
+            Self { .. } => Circuit::Taking,
+        }
+    }
+}
+
 /// What is recorded of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {

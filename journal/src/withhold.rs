@@ -32,12 +32,13 @@ pub(crate) struct Withheld<'a> {
     pub(crate) counts: &'a mut Counts,
 }
 
-/// How many messages were cleared, and how many of these had not been sent; what insurers had
-/// reported, and what of that could not be used.
+/// How many messages were cleared, how many of these had not been sent, and how many were kept to be
+/// sent to an endpoint again; what insurers had reported, and what of that could not be used.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cleared {
     pub(crate) triggers: u64,
     pub(crate) withheld: u64,
+    pub(crate) dead_letters: u64,
     pub(crate) reports: u64,
     pub(crate) quarantined: u64,
 }
@@ -117,6 +118,10 @@ impl Withheld<'_> {
                  rule = '', counts = 0, happened_ms = 0
              WHERE position = ?1",
         )?;
+        // What an endpoint has not taken in all the time it was given, it shall not get now.
+        let mut forget = self
+            .connection
+            .prepare("DELETE FROM letter WHERE position = ?1 AND next_ms IS NULL")?;
         let mut cleared = Cleared::default();
         for Row { position, outcome, event } in rows {
             let waits = outcome == "released" && position > self.sent;
@@ -129,6 +134,7 @@ impl Withheld<'_> {
             let event = CloudEvent::in_place_of(event, timestamp(self.now_ms), reason);
             update.execute((position, outcome, to_json(&event)?))?;
             cleared.triggers += 1;
+            cleared.dead_letters += forget.execute([position])? as u64;
             cleared.withheld += u64::from(waits);
         }
         self.counts.triggers_withheld += cleared.withheld;

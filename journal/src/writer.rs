@@ -131,6 +131,7 @@ pub(crate) enum Command {
     Webhook(Recorded),
     Change(Change, oneshot::Sender<Result<Changed, ChangeError>>),
     Rotate(oneshot::Sender<Result<u32, ChangeError>>),
+    DeletedElsewhere(i64, oneshot::Sender<bool>),
     Test(Arc<str>, Product, oneshot::Sender<Result<TestTrigger, ChangeError>>),
 }
 
@@ -412,6 +413,14 @@ impl Writer {
                 answer.send(self.change(change)).ok();
                 return;
             }
+            Command::DeletedElsewhere(number, done) => {
+                let recorded = self.deleted_elsewhere(number);
+                if let Err(error) = &recorded {
+                    tracing::warn!(%error, "what was deleted elsewhere could not be recorded");
+                }
+                done.send(recorded.is_ok()).ok();
+                return;
+            }
             Command::Rotate(answer) => {
                 answer.send(self.rotate_pseudonyms()).ok();
                 return;
@@ -426,7 +435,7 @@ impl Writer {
 
     /// Goes on with what is to be deleted, if it is time.
     fn go_on_deleting(&mut self) {
-        if self.purges.is_empty() || self.deletes_in() > Duration::ZERO {
+        if !self.has_to_delete() || self.deletes_in() > Duration::ZERO {
             return;
         }
         let again = match self.purge() {
@@ -437,6 +446,10 @@ impl Writer {
             }
         };
         self.purge_later = (!again).then(|| Instant::now() + RETRY);
+    }
+
+    fn has_to_delete(&self) -> bool {
+        self.purges.iter().any(|purge| !purge.waits())
     }
 
     fn deletes_in(&self) -> Duration {
@@ -453,7 +466,7 @@ impl Writer {
         });
         let cursor = self.cursors_since.map(|since| CURSOR_DELAY.saturating_sub(since.elapsed()));
         let idle = Duration::from_secs(60);
-        let purge = (!self.purges.is_empty()).then(|| self.deletes_in());
+        let purge = self.has_to_delete().then(|| self.deletes_in());
         timer.into_iter().chain(cursor).chain(purge).min().unwrap_or(idle).min(idle)
     }
 

@@ -35,6 +35,9 @@ pub(crate) struct Influx {
     /// Most that is kept while it is away, in 1,000,000 bytes.
     #[serde(default = "default_backlog_mb")]
     backlog_mb: u64,
+    /// Whether it is asked to delete what may not be kept any more.
+    #[serde(default = "default_delete")]
+    pub(crate) delete: bool,
 }
 
 /// What InfluxData recommends.
@@ -52,6 +55,10 @@ fn default_timeout() -> Duration {
 
 fn default_backlog_mb() -> u64 {
     4_000
+}
+
+fn default_delete() -> bool {
+    true
 }
 
 impl Influx {
@@ -78,6 +85,7 @@ impl Influx {
             batch_readings: self.batch_readings,
             batch_age: self.batch_age,
             timeout: self.timeout,
+            delete: self.delete,
         })
     }
 

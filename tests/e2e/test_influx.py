@@ -102,7 +102,7 @@ def server(tmp_path, serving, victoria):
     (tmp_path / "token").write_text("any token\n")
     config = (
         f'[influx]\nurl = "{victoria.url}"\norg = "plant"\nbucket = "things"\n'
-        f'token_file = "{tmp_path}/token"\nbatch_readings = 200\nbatch_age = "100ms"\ntimeout = "2s"\n')
+        f'token_file = "{tmp_path}/token"\nbatch_readings = 200\nbatch_age = "100ms"\ntimeout = "2s"\ndelete = false\n')
     with serving(tmp_path, config=config) as server:
         yield server
 

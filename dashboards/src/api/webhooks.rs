@@ -98,18 +98,12 @@ fn shown<'a>(
     now_ms: i64,
 ) -> Shown<'a> {
     let rest_until_ms = now.rest_until_ms.filter(|until_ms| *until_ms > now_ms);
-    let state = match now {
-        EndpointState { gone_since_ms: Some(_), .. } => "gone",
-        _ if rest_until_ms.is_some() => "resting",
-        EndpointState { failures: 1.., .. } => "failing",
-        _ => "taking",
-    };
     Shown {
         name: &webhook.name,
         insurer: &webhook.insurer,
         url: &webhook.url,
         products: &webhook.products,
-        state,
+        state: now.circuit(now_ms).name(),
         failures: now.failures,
         error: now.error.as_deref(),
         rest_until: rest_until_ms.map(moment),

@@ -116,6 +116,7 @@ impl Site {
                 insurer: "alpina".to_owned(),
                 url: "https://alpina.example/hook".to_owned(),
                 products: Vec::new(),
+                report: watch::Sender::default().subscribe(),
             }]
             .into(),
             operators: Vec::new(),

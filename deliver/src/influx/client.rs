@@ -183,7 +183,7 @@ impl Said {
     }
 }
 
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     let text = text.trim();
     match text.char_indices().nth(DETAIL_CHARS) {
         Some((at, _)) => format!("{}…", &text[..at]),
@@ -192,7 +192,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// The outer errors only say that a request was sent, and where to.
-fn innermost(error: &reqwest::Error) -> String {
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }

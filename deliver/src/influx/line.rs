@@ -115,6 +115,16 @@ fn name(text: &str, out: &mut String) {
     }
 }
 
+/// The value that the tag `device` has, as a query knows it.
+pub(crate) fn tag_value(device: &str) -> String {
+    let plain = |c: char| match c {
+        '\\' => '/',
+        c if c.is_control() => '_',
+        c => c,
+    };
+    device.chars().map(plain).collect()
+}
+
 #[cfg(test)]
 #[path = "../../tests/influx/protocol.rs"]
 mod protocol;

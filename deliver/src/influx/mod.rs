@@ -2,10 +2,12 @@
 //!
 //! In the order a reading takes: `backlog` reads the log → `lines` and `line` make it a line of a
 //! request → `write` sends requests until every line is written or put away → the cursor advances.
+//! In between `erase` deletes there what may not be kept any more.
 //! A point that is written twice is the same point. A slow or dead InfluxDB delays nobody else.
 
 mod backlog;
 mod client;
+mod erase;
 mod line;
 mod lines;
 mod write;
@@ -23,6 +25,7 @@ pub use client::{ClientError, InfluxUrl};
 
 use backlog::Backlog;
 use client::Bucket;
+use erase::Erasing;
 use lines::Lines;
 use write::Writing;
 
@@ -49,6 +52,8 @@ pub struct InfluxOptions {
     pub batch_age: Duration,
     /// How long InfluxDB may take to answer.
     pub timeout: Duration,
+    /// Whether it is asked to delete what may not be kept any more.
+    pub delete: bool,
 }
 
 /// Whether readings arrive.
@@ -77,6 +82,9 @@ pub struct InfluxReport {
     /// Values without a form in line protocol.
     pub values_left_out: u64,
     pub requests_failed: u64,
+    /// Deletions that are still to be done there, and why the last attempt at one failed.
+    pub deletions_pending: u64,
+    pub deletion_error: Option<String>,
     /// When the oldest reading that is under way was committed, by the pipeline's clock.
     #[serde(skip)]
     pub waiting_since_ms: Option<i64>,
@@ -90,6 +98,8 @@ pub struct Influx {
     batch_readings: usize,
     batch_age: Duration,
     writing: Writing,
+    /// `None`: it is not asked to delete.
+    erasing: Option<Erasing>,
     report: watch::Sender<InfluxReport>,
 }
 
@@ -99,12 +109,14 @@ impl Influx {
         journal: Journal,
         clock: Clock,
     ) -> Result<Self, ClientError> {
-        let InfluxOptions { url, org, bucket, token, batch_readings, batch_age, timeout } = options;
+        let InfluxOptions { url, org, bucket, token, timeout, .. } = options;
         let bucket = Bucket::new(url, (org, bucket), token, *timeout)?;
         let report = watch::Sender::default();
+        let erasing = || Erasing::new(options, journal.clone(), report.clone());
+        let erasing = options.delete.then(erasing).transpose()?;
         let writing = Writing::new(bucket, journal.clone(), clock.clone(), report.clone());
-        let (batch_readings, batch_age) = (*batch_readings, *batch_age);
-        Ok(Self { journal, clock, batch_readings, batch_age, writing, report })
+        let (batch_readings, batch_age) = (options.batch_readings, options.batch_age);
+        Ok(Self { journal, clock, batch_readings, batch_age, writing, erasing, report })
     }
 
     #[must_use]
@@ -149,6 +161,11 @@ impl Influx {
     async fn write_on(&mut self, mut backlog: Backlog) -> Result<ReadError, Closed> {
         let mut logged = self.journal.live().logged();
         loop {
+            if let Some(erasing) = &mut self.erasing
+                && let Err(error) = erasing.go_on().await?
+            {
+                return Ok(error);
+            }
             let lines;
             (backlog, lines) = match self.gather(backlog, &mut logged).await? {
                 Ok(gathered) => gathered,
@@ -160,9 +177,10 @@ impl Influx {
         }
     }
 
-    /// Waits for readings, and for others to share a request with.
+    /// Waits for readings, and for others to share a request with; no longer when there is
+    /// something to delete.
     async fn gather(
-        &self,
+        &mut self,
         mut backlog: Backlog,
         logged: &mut watch::Receiver<i64>,
     ) -> Result<Result<(Backlog, Lines), ReadError>, Closed> {
@@ -178,7 +196,10 @@ impl Influx {
                 return Ok(Ok((backlog, lines)));
             }
             if lines.counts.readings == 0 {
-                logged.changed().await.map_err(|_| Closed)?;
+                tokio::select! {
+                    changed = logged.changed() => changed.map_err(|_| Closed)?,
+                    () = due(&mut self.erasing) => return Ok(Ok((backlog, lines))),
+                }
                 continue;
             }
             self.report.send_modify(|report| report.waiting_since_ms = lines.oldest_ms);
@@ -207,6 +228,13 @@ impl Influx {
             Ok((backlog, lines))
         })
         .await
+    }
+}
+
+async fn due(erasing: &mut Option<Erasing>) {
+    match erasing {
+        Some(erasing) => erasing.due().await,
+        None => std::future::pending().await,
     }
 }
 

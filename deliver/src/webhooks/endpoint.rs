@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ingest::Clock;
-use journal::{Closed, EndpointState, Journal, Letter, Progress, ReadError, Reader, TriggerRow};
+use journal::{
+    Circuit, Closed, EndpointState, Journal, Letter, Progress, ReadError, Reader, TriggerRow,
+};
 use tokio::sync::{oneshot, watch};
 use ureq::Agent;
 
 use super::post::{Outcome, agent, post};
-use super::{Endpoint, retry};
+use super::{Endpoint, WebhookReport, retry};
 use crate::triggers::blocking;
 
 /// Messages that wait to be tried again: when there are more, nothing new is begun.
@@ -28,6 +30,7 @@ pub(super) struct Sender {
     released: watch::Receiver<i64>,
     clock: Clock,
     agent: Agent,
+    report: watch::Sender<WebhookReport>,
 }
 
 enum Stop {
@@ -53,7 +56,12 @@ impl Sender {
     pub(super) fn new(endpoint: Endpoint, journal: Journal, clock: Clock) -> Self {
         let (reader, released) = (journal.reader(), journal.live().released());
         let agent = agent(&endpoint);
-        Self { endpoint: Arc::new(endpoint), journal, reader, released, clock, agent }
+        let report = watch::Sender::default();
+        Self { endpoint: Arc::new(endpoint), journal, reader, released, clock, agent, report }
+    }
+
+    pub(super) fn report(&self) -> watch::Receiver<WebhookReport> {
+        self.report.subscribe()
     }
 
     pub(super) async fn run(mut self) {
@@ -73,7 +81,10 @@ impl Sender {
         self.released.mark_unchanged();
         let (endpoint, now_ms) = (Arc::clone(&self.endpoint), self.clock.now_ms());
         let next = blocking(&self.reader, move |reader| next(reader, &endpoint, now_ms)).await;
-        match next.map_err(Stop::Unreadable)? {
+        let (next, circuit) = next.map_err(Stop::Unreadable)?;
+        self.report
+            .send_if_modified(|report| std::mem::replace(&mut report.circuit, circuit) != circuit);
+        match next {
             Next::New { row, state } => self.send(row, None, state).await,
             Next::Again { row, letter, state } => self.send(row, Some(letter), state).await,
             Next::Settle(position) => {
@@ -107,6 +118,7 @@ impl Sender {
         let now_ms = self.clock.now_ms();
         let mut progress =
             Progress { cursor: letter.is_none().then_some(position), ..Progress::default() };
+        let retried = letter.is_some();
         let attempts = letter.map_or(0, |letter| letter.attempts);
         match &outcome {
             Outcome::Taken => progress.settled.push(position),
@@ -125,6 +137,14 @@ impl Sender {
         }
         let after = retry::state(&before, &outcome, now_ms);
         self.tell(&before, &after);
+        self.report.send_modify(|report| {
+            report.circuit = after.circuit(now_ms);
+            report.taken += u64::from(matches!(outcome, Outcome::Taken));
+            report.failed += u64::from(!matches!(outcome, Outcome::Taken));
+            report.retries += u64::from(retried);
+            let given_up = progress.letters.iter().filter(|letter| letter.next_ms.is_none());
+            report.given_up += given_up.count() as u64;
+        });
         progress.state = (after != before).then_some(after);
         self.record(progress).await
     }
@@ -161,16 +181,27 @@ impl Sender {
     }
 }
 
-fn next(reader: &Reader, endpoint: &Endpoint, now_ms: i64) -> Result<Next, ReadError> {
+/// What there is to do, and how the endpoint is doing.
+fn next(reader: &Reader, endpoint: &Endpoint, now_ms: i64) -> Result<(Next, Circuit), ReadError> {
+    let known = reader.endpoint(&endpoint.name)?.filter(|state| state.url == endpoint.url);
+    let state = known
+        .unwrap_or_else(|| EndpointState { url: endpoint.url.clone(), ..EndpointState::default() });
+    let circuit = state.circuit(now_ms);
+    Ok((next_with(state, reader, endpoint, now_ms)?, circuit))
+}
+
+fn next_with(
+    state: EndpointState,
+    reader: &Reader,
+    endpoint: &Endpoint,
+    now_ms: i64,
+) -> Result<Next, ReadError> {
     let name = &*endpoint.name;
     let last = reader.last_position()?;
     let Some(cursor) = reader.webhook_cursor(name)? else {
         // A new endpoint hears what happens from now on; what was before, it can ask for.
         return Ok(Next::Pass(last));
     };
-    let known = reader.endpoint(name)?.filter(|state| state.url == endpoint.url);
-    let state = known
-        .unwrap_or_else(|| EndpointState { url: endpoint.url.clone(), ..EndpointState::default() });
     if state.gone_since_ms.is_some() {
         return Ok(Next::Wait { until_ms: None, news: false });
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use deliver::influx::InfluxState;
 use enrich::registry::Product;
 use ingest::Reason;
-use journal::Change;
+use journal::{Change, Elsewhere};
 
 use server::{Play, Strictness};
 use support::{Bench, DEADLINE, NOW_MS, away, time_ms, wait_for};
@@ -229,6 +229,70 @@ async fn who_withdraws_while_a_request_is_tried_again_is_not_in_the_next() {
     wait_for("the cursor", || bench.cursor() > 0).await;
     let shelf = bench.server.shelf();
     assert!(shelf.points.keys().all(|(_, tags, _)| tags["device"] == "car-01"));
+}
+
+fn withdraw() -> Change {
+    Change::Withdraw { customer: "carl".into(), insurer: "alpina".into(), purpose: Product::Travel }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_kept_is_deleted_there_too_also_after_an_outage_and_a_crash() {
+    for change in [withdraw(), Change::Erase { customer: "carl".into() }] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bench = Bench::start(dir.path()).await;
+        bench.send("carl-car", 0..5).await;
+        bench.send("car-01", 0..5).await;
+        bench.all_arrive().await;
+        bench.server.shelf().always = Some(Play::Answer(503, "", ""));
+        let number = bench.journal.change(change.clone()).await.unwrap().deletion.unwrap();
+        let receipt = |bench: &Bench| bench.journal.reader().receipt(number).unwrap().unwrap();
+        wait_for("the attempt", || bench.report.borrow().deletion_error.is_some()).await;
+        assert_eq!(bench.report.borrow().deletions_pending, 1);
+        assert_eq!(receipt(&bench).influx, Some(Elsewhere::Pending));
+        assert_eq!(receipt(&bench).done_ms, None, "not before all is done");
+        let bench = bench.restart(NOW_MS).await;
+        assert_eq!(receipt(&bench).influx, Some(Elsewhere::Pending));
+        bench.server.shelf().always = None;
+        wait_for("the receipt", || receipt(&bench).done_ms.is_some()).await;
+        assert_eq!(receipt(&bench).influx, Some(Elsewhere::Done { done_ms: NOW_MS }));
+        let shelf = bench.server.shelf();
+        assert_eq!(shelf.points.len(), 5);
+        assert!(shelf.points.keys().all(|(_, tags, _)| tags["device"] == "car-01"));
+        assert!(shelf.complaints.is_empty(), "{:?}", shelf.complaints);
+        drop(shelf);
+        if matches!(change, Change::Erase { .. }) {
+            for file in std::fs::read_dir(dir.path()).unwrap() {
+                let bytes = std::fs::read(file.unwrap().path()).unwrap();
+                assert!(!bytes.windows(8).any(|window| window == b"carl-car"));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_consents_to_again_stays_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start(dir.path()).await;
+    bench.send("carl-car", 0..5).await;
+    bench.all_arrive().await;
+    bench.server.shelf().always = Some(Play::Answer(503, "", ""));
+    bench.journal.change(withdraw()).await.unwrap();
+    wait_for("the attempt", || bench.report.borrow().deletion_error.is_some()).await;
+    let again = Change::Give {
+        customer: "carl".into(),
+        insurer: "alpina".into(),
+        purpose: Product::Travel,
+        wording: "travel-2".to_owned(),
+    };
+    bench.journal.change(again).await.unwrap();
+    let mut bench = bench.restart(NOW_MS + 60_000).await;
+    bench.send("carl-car", 601..604).await;
+    bench.server.shelf().always = None;
+    wait_for("the deletion", || !bench.server.shelf().deleted.is_empty()).await;
+    wait_for("what came since", || bench.server.shelf().points.len() == 3).await;
+    let shelf = bench.server.shelf();
+    assert!(shelf.points.keys().all(|(_, _, time_ms)| *time_ms > NOW_MS));
+    assert_eq!(shelf.deleted[0].2, NOW_MS, "up to when it was given again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

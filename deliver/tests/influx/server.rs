@@ -46,6 +46,8 @@ pub(crate) struct Shelf {
     pub(crate) always: Option<Play>,
     pub(crate) bad: Option<(Strictness, Dislike)>,
     pub(crate) most_lines: Option<usize>,
+    /// What it was asked to delete: a device, from when to when.
+    pub(crate) deleted: Vec<(String, i64, i64)>,
     /// What a request must not be like.
     pub(crate) complaints: Vec<String>,
 }
@@ -120,7 +122,42 @@ impl Server {
         }
     }
 
+    /// As InfluxDB does: both ends are included, and all that it knows of a predicate is =.
+    fn delete(&self, head: &str, body: &[u8]) -> (u16, &'static str, String) {
+        let mut shelf = self.shelf();
+        for part in [
+            "post /api/v2/delete?org=plant&bucket=cars+and+more http/1.1",
+            "authorization: token secret",
+            "content-type: application/json",
+        ] {
+            if !head.contains(part) {
+                shelf.complaints.push(format!("no {part:?} in {head:?}"));
+            }
+        }
+        if head.contains("content-encoding") {
+            shelf.complaints.push("it is said to be compressed, and is not".to_owned());
+        }
+        let asked: serde_json::Value = serde_json::from_slice(body).unwrap();
+        let nanos = |key: &str| -> i128 {
+            asked[key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_nanosecond()
+        };
+        let (start, stop) = (nanos("start"), nanos("stop"));
+        let predicate = asked["predicate"].as_str().unwrap();
+        let device = predicate.strip_prefix("device=\"").and_then(|rest| rest.strip_suffix('"'));
+        let device = device.unwrap().to_owned();
+        shelf.points.retain(|(_, tags, time_ms), _| {
+            let time = i128::from(*time_ms) * 1_000_000;
+            tags["device"] != device || !(start..=stop).contains(&time)
+        });
+        let ms = |nanos: i128| i64::try_from(nanos / 1_000_000).unwrap();
+        shelf.deleted.push((device, ms(start), ms(stop)));
+        (204, "", String::new())
+    }
+
     fn take(&self, head: &str, body: &[u8]) -> (u16, &'static str, String) {
+        if head.contains(" /api/v2/delete") {
+            return self.delete(head, body);
+        }
         let mut shelf = self.shelf();
         for part in [
             "post /api/v2/write?bucket=cars+and+more&org=plant&precision=ms http/1.1",

@@ -94,7 +94,7 @@ impl Bench {
             max_batch: 5_000,
             // So few that what waits is sealed meanwhile.
             log_readings: 20,
-            followers: Followers { outputs: vec![OUTPUT], most_bytes: 1 << 20 },
+            followers: Followers { outputs: vec![OUTPUT], most_bytes: 1 << 20, delete: true },
         })
         .unwrap();
         let options = InfluxOptions {
@@ -105,6 +105,7 @@ impl Bench {
             batch_readings,
             batch_age: Duration::from_millis(20),
             timeout: Duration::from_millis(500),
+            delete: true,
         };
         let influx = Influx::new(&options, journal.clone(), clock).unwrap();
         let (report, stop) = (influx.report(), watch::Sender::new(false));

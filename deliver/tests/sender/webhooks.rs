@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use deliver::webhooks::{self, Endpoint};
+use deliver::webhooks::{Endpoint, WebhookReport, Webhooks};
+use enrich::registry::Product;
 use ingest::Clock;
-use journal::{EndpointState, Letter, Progress};
+use journal::{Change, Circuit, EndpointState, Letter, Progress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -115,19 +116,21 @@ async fn read(socket: &mut TcpStream, clock: &Clock) -> Option<Posted> {
 struct Running {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    reports: Vec<watch::Receiver<WebhookReport>>,
 }
 
 impl Running {
     async fn start(bench: &Bench, clock: &Clock, endpoints: &[&Endpoint]) -> Self {
         let stop = watch::Sender::new(false);
         let of = endpoints.iter().map(|endpoint| (*endpoint).clone()).collect();
-        let run = webhooks::run(of, bench.journal.clone(), clock.clone(), stop.subscribe());
-        let task = tokio::spawn(run);
+        let webhooks = Webhooks::new(of, &bench.journal, clock);
+        let reports = webhooks.reports();
+        let task = tokio::spawn(webhooks.run(stop.subscribe()));
         for endpoint in endpoints {
             let reader = bench.journal.reader();
             wait(|| reader.webhook_cursor(&endpoint.name).unwrap().is_some()).await;
         }
-        Self { stop, task }
+        Self { stop, task, reports }
     }
 
     async fn stop(self) {
@@ -177,7 +180,67 @@ async fn a_message_is_tried_for_three_days_then_given_up_and_can_be_sent_again()
     wait(|| reader.next_letter("alpina").unwrap() == (None, 0)).await;
     assert_eq!(inbox.posted()[10].id, posted[0].id);
     assert_eq!(reader.endpoint("alpina").unwrap().unwrap().failures, 0);
+    let report = running.reports[0].borrow().clone();
+    assert_eq!((report.taken, report.failed, report.retries, report.given_up), (1, 10, 10, 1));
+    assert_eq!(report.circuit, Circuit::Taking);
     running.stop().await;
+}
+
+fn withdraw(customer: &str) -> Change {
+    let (customer, insurer) = (customer.into(), "alpina".into());
+    Change::Withdraw { customer, insurer, purpose: Product::Travel }
+}
+
+/// Who withdraws while a message is tried again: what is tried next has nothing in it. What was
+/// given up is not kept to be sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_taken_when_somebody_withdrew_is_never_sent_as_it_was() {
+    for given_up in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench::start(dir.path()).await;
+        let clock = Clock::scaled(NOW_MS, 20_000.0);
+        let taking = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let takes = Arc::clone(&taking);
+        let inbox = Inbox::open(clock.clone(), move |_, _| {
+            let takes = takes.load(std::sync::atomic::Ordering::SeqCst);
+            Some(if takes { "200 OK" } else { "500 No" })
+        })
+        .await;
+        let endpoint = inbox.endpoint("alpina", dir.path());
+        let running = Running::start(&bench, &clock, &[&endpoint]).await;
+        bench.cross(0..1, JUST_NOW).await;
+        let reader = bench.journal.reader();
+        match given_up {
+            true => wait(|| !reader.dead_letters("alpina", 0, 9).unwrap().is_empty()).await,
+            false => wait(|| reader.next_letter("alpina").unwrap().1 == 1).await,
+        }
+        let number = bench.journal.change(withdraw("car-000-owner")).await.unwrap();
+        taking.store(true, std::sync::atomic::Ordering::SeqCst);
+        let before = inbox.posted().len();
+        // In its place where it is still tried, and in any case the request to delete.
+        let more = if given_up { 1 } else { 2 };
+        let sent = || {
+            inbox
+                .posted()
+                .iter()
+                .filter(|posted| posted.event["data"]["reason"].is_string())
+                .count()
+        };
+        wait(|| sent() >= more).await;
+        assert!(inbox.posted()[before + 1..].iter().all(|posted| {
+            posted.event["data"]["reason"] == "consent_withdrawn"
+                && posted.event.get("place").is_none()
+        }));
+        assert_eq!(reader.dead_letters("alpina", 0, 9).unwrap(), []);
+        let why = &reader.released_after(0, 1).unwrap()[0];
+        assert_eq!(
+            (why.status.as_str(), why.body.kind.as_str()),
+            ("erased", "io.datanaut.trigger.erased")
+        );
+        let receipt = reader.receipt(number.deletion.unwrap()).unwrap().unwrap();
+        assert_eq!(receipt.dead_letters, u64::from(given_up));
+        running.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

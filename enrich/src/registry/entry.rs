@@ -49,6 +49,15 @@ impl Span {
     pub fn holds(&self, time_ms: i64) -> bool {
         self.from_ms <= time_ms && self.to_ms.is_none_or(|to_ms| time_ms < to_ms)
     }
+
+    /// What of it lies outside another: before it, after it, both or nothing.
+    pub fn without(self, other: Self) -> impl Iterator<Item = Self> {
+        let earlier = |a: Option<i64>, b: i64| Some(a.map_or(b, |a| a.min(b)));
+        let before = Self { to_ms: earlier(self.to_ms, other.from_ms), ..self };
+        let after = other.to_ms.map(|to_ms| Self { from_ms: self.from_ms.max(to_ms), ..self });
+        let is_some = |span: &Self| span.to_ms.is_none_or(|to_ms| span.from_ms < to_ms);
+        [Some(before), after].into_iter().flatten().filter(is_some)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

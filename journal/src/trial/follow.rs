@@ -14,7 +14,7 @@ use crate::writer::{Command, PutAway};
 pub(crate) const OUTPUT: &str = "trial";
 
 pub(crate) fn follower(most_bytes: u64) -> Followers {
-    Followers { outputs: vec![OUTPUT], most_bytes }
+    Followers { outputs: vec![OUTPUT], most_bytes, delete: true }
 }
 
 /// The far end of an output: what it was given survives whatever happens here.
