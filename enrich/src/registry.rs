@@ -226,6 +226,12 @@ impl Registry {
         Some((holder, policy))
     }
 
+    /// The geofence of that name: a customer's own, or everybody's.
+    #[must_use]
+    pub fn geofence(&self, customer: Option<u32>, name: &Arc<str>) -> Option<&Geofence> {
+        self.geofences.get(&(customer, name.clone()))
+    }
+
     /// The geofences a customer has of their own.
     pub fn geofences_of(&self, customer: u32) -> impl Iterator<Item = &Geofence> {
         let own = self.geofences.range((Some(customer), Arc::from(""))..);

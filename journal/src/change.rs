@@ -23,7 +23,7 @@ use crate::writer::Writer;
 /// A change of the registry.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Adds what is not there yet; changes nothing that is.
+    /// Adds what is not there yet; changes nothing that is, but that geofences are drawn anew.
     Import(Vec<Entry>),
     Give {
         customer: Arc<str>,
@@ -218,7 +218,10 @@ fn plan(
 ) -> Result<Plan, ChangeError> {
     let mut plan = Plan::default();
     match change {
-        Change::Import(entries) => plan.imported = entries,
+        Change::Import(entries) => {
+            plan.put.extend(redrawn(&entries, registry));
+            plan.imported = entries;
+        }
         Change::Give { customer, insurer, purpose, wording } => {
             if registry.insurer(&insurer).is_none() {
                 return Err(ChangeError::Unknown { kind: "insurer", id: insurer });
@@ -273,6 +276,18 @@ fn plan(
         }
     }
     Ok(plan)
+}
+
+/// The geofences that are there and are to look otherwise: somebody has moved house.
+fn redrawn(entries: &[Entry], registry: &Registry) -> Vec<Entry> {
+    let is_other = |entry: &&Entry| {
+        let Entry::Geofence(new) = entry else { return false };
+        let owner = new.customer.as_ref().map(|id| registry.customer_number(id));
+        // Of somebody who is not there nothing is.
+        let known = owner != Some(None);
+        known && registry.geofence(owner.flatten(), &new.name).is_some_and(|old| old != new)
+    };
+    entries.iter().filter(is_other).cloned().collect()
 }
 
 fn add_device(

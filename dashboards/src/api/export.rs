@@ -33,7 +33,7 @@ const QUARANTINED: usize = 100;
 
 const README: &str = "What is known about you, as of the moment this was asked for.
 
-customer.json      who you are here, your devices, contracts and consents
+customer.json      who you are here, your devices, contracts, consents and geofences
 consents.csv       each consent: to whom, for what, in which wording, from when to when
 readings/*.jsonl   what each of your devices reported, one reading a line, with time and place
 events.json        what was noticed in it

@@ -8,7 +8,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use enrich::registry::{Consent, Customer, Device, Policy, Product, RegistryFile, Span};
+use enrich::places::Shape;
+use enrich::registry::{
+    Consent, Customer, Device, Geofence, GeofenceKind, Policy, Product, RegistryFile, Span,
+};
 use enrich::trigger::sha256_hex;
 use ingest::DeviceKind;
 use jiff::Timestamp;
@@ -32,6 +35,25 @@ pub(crate) struct Known {
     pub(crate) devices: Vec<Owned>,
     pub(crate) policies: Vec<Held<Policy>>,
     pub(crate) consents: Vec<Held<Consent>>,
+    geofences: Vec<Drawn>,
+}
+
+/// A geofence of the customer's own. Without `from` and `to` it is valid for ever.
+#[derive(Serialize)]
+struct Drawn {
+    name: Arc<str>,
+    kind: GeofenceKind,
+    shape: Shape,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl Drawn {
+    fn of(fence: &Geofence) -> Self {
+        let Geofence { name, kind, shape, span, .. } = fence.clone();
+        let from = Timestamp::from_millisecond(span.from_ms).ok();
+        Self { name, kind, shape, from, to: span.to_ms.map(moment) }
+    }
 }
 
 #[derive(Serialize)]
@@ -88,6 +110,7 @@ impl Known {
             devices: devices.collect(),
             policies: policies.map(|entry| Held { held: From::span(entry.span), entry }).collect(),
             consents: consents.map(|entry| Held { held: From::span(entry.span), entry }).collect(),
+            geofences: registry.geofences_of(number).map(Drawn::of).collect(),
         };
         Some((number, known))
     }

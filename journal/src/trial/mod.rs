@@ -1,6 +1,7 @@
 //! The writer on trial: driven step by step, without its thread, and held against what must be
 //! true after every step.
 
+mod areas;
 mod check;
 mod damage;
 mod follow;
@@ -18,7 +19,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use enrich::World;
-use enrich::places::Atlas;
+use enrich::places::{Areas, Atlas, risk_areas};
 use enrich::registry::RegistryFile;
 use enrich::rules::RuleSet;
 use enrich::weather::{Feed, Synthetic};
@@ -110,16 +111,32 @@ const REGISTRY: &str = r#"
     purpose = "home"
     given = "2020-01-01T00:00:00Z"
     wording = "home-1"
+    [[geofence]]
+    customer = "anna"
+    name = "home"
+    kind = "home"
+    circle = { lat = 50.690, lon = 5.950, radius_m = 300 }
+    [[geofence]]
+    customer = "carl"
+    name = "carls own"
+    kind = "home"
+    circle = { lat = 50.690, lon = 5.950, radius_m = 200 }
 "#;
+
+/// Around the homes.
+const RISK: &str = r#"{"type": "FeatureCollection", "features": [{"type": "Feature",
+    "properties": {"name": "quarry", "premium_factor": 1.5},
+    "geometry": {"type": "Polygon", "coordinates": [[[5.94, 50.68], [5.96, 50.68], [5.96, 50.70], [5.94, 50.70]]]}}]}"#;
 
 /// Loading the borders takes longer than most trials: worlds are used again.
 static WORLDS: Mutex<Vec<World>> = Mutex::new(Vec::new());
 
 fn borrow_world() -> World {
     let world = WORLDS.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    world.unwrap_or_else(|| World {
-        atlas: Atlas::load(),
-        weather: Feed::Synthetic(Synthetic::new(1)),
+    world.unwrap_or_else(|| {
+        let mut atlas = Atlas::load();
+        atlas.set_areas(Areas::new(risk_areas(RISK).unwrap()));
+        World { atlas, weather: Feed::Synthetic(Synthetic::new(1)) }
     })
 }
 
@@ -302,6 +319,8 @@ fn arrival(device: &str, readings: &[Reading]) -> Arrival {
 pub(crate) const NETHERLANDS: (f64, f64) = (50.780, 5.985);
 pub(crate) const GERMANY: (f64, f64) = (50.776, 6.083);
 pub(crate) const BELGIUM: (f64, f64) = (50.715, 6.000);
+/// In Belgium too, and in Anna's home and an area of risk.
+pub(crate) const HOME: (f64, f64) = (50.690, 5.950);
 
 /// `seconds` from ten minutes before now.
 pub(crate) fn reading(seconds: i64, place: (f64, f64)) -> Reading {

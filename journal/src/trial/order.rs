@@ -5,7 +5,7 @@ use ingest::Reading;
 use proptest::prelude::*;
 
 use super::follow::follower;
-use super::{BELGIUM, GERMANY, NETHERLANDS, NOW_MS, Trial, reading};
+use super::{BELGIUM, GERMANY, HOME, NETHERLANDS, NOW_MS, Trial, reading};
 use crate::log::Followers;
 
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ enum Place {
     Nl,
     De,
     Be,
+    /// In areas that can be entered and left.
+    Home,
     /// On the border, so that the country is not certain.
     Border,
     /// No fix, as indoors.
@@ -50,7 +52,7 @@ enum Place {
 fn seen() -> impl Strategy<Value = Seen> {
     let device = prop_oneof![3 => Just("car-a"), 2 => Just("car-b")];
     let place = prop_oneof![
-        4 => Just(Place::Nl), 4 => Just(Place::De), 2 => Just(Place::Be),
+        4 => Just(Place::Nl), 4 => Just(Place::De), 2 => Just(Place::Be), 4 => Just(Place::Home),
         1 => Just(Place::Border), 1 => Just(Place::Nowhere),
     ];
     // Few enough instants for several readings to share one.
@@ -63,6 +65,7 @@ fn sent((device, seconds, place, seq): Seen) -> (&'static str, Reading) {
         Place::Nl | Place::Nowhere => NETHERLANDS,
         Place::De => GERMANY,
         Place::Be => BELGIUM,
+        Place::Home => HOME,
         Place::Border => (50.7548, 6.0208),
     };
     let mut reading = Reading { seq, ..reading(seconds, at) };

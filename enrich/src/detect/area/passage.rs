@@ -26,8 +26,12 @@ pub struct Passage {
 }
 
 impl Passage {
-    const FIELDS: &'static [Field] =
-        &[("name", Type::Text), ("kind", Type::Text), ("premium_factor", Type::Number)];
+    const FIELDS: &'static [Field] = &[
+        ("name", Type::Text),
+        ("kind", Type::Text),
+        ("premium_factor", Type::Number),
+        ("premium_percent", Type::Number),
+    ];
 
     fn fact(&self, name: &str) -> Option<Fact<'_>> {
         match (name, self.meaning) {
@@ -35,6 +39,10 @@ impl Passage {
             ("kind", meaning) => Some(Fact::Text(meaning.name().into())),
             ("premium_factor", Meaning::Risk { premium_factor }) => {
                 Some(Fact::Number(premium_factor))
+            }
+            // How much more or less, for texts.
+            ("premium_percent", Meaning::Risk { premium_factor }) => {
+                Some(Fact::Number((premium_factor - 1.0).abs() * 100.0))
             }
             _ => None,
         }
