@@ -5,7 +5,6 @@ mod bench;
 mod people;
 mod place;
 mod quarantine;
-mod replay;
 mod rules;
 mod serve;
 mod subject;
@@ -21,7 +20,6 @@ pub(crate) use people::{
 };
 pub(crate) use place::WhereArgs;
 pub(crate) use quarantine::{ListArgs, QuarantineCommand, RowsArgs, ShowArgs};
-pub(crate) use replay::{At, BrokerUrl, Format, ReplayArgs, Speed};
 pub(crate) use rules::{BacktestArgs, RulesCommand};
 pub(crate) use serve::{CheckArgs, ServeArgs};
 pub(crate) use subject::SubjectCommand;
@@ -54,7 +52,7 @@ pub(crate) enum Command {
     /// Publish a recorded track through any MQTT broker, as if a device sent it now
     ///
     /// Exits 0 when everything was acknowledged.
-    Replay(ReplayArgs),
+    Replay(device_sim::ReplayArgs),
     /// Look at what could not be used; try it again, or let it go
     ///
     /// Asks the running server. Exits 0 when all that was asked for was done; 1 when some of it

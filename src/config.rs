@@ -1,5 +1,6 @@
 //! The configuration: defaults, then the file, then the flags. docs/configuration.md explains it.
 
+mod broker_url;
 mod collect;
 mod error;
 mod influx;

@@ -7,7 +7,6 @@ mod config;
 mod front;
 mod people;
 mod quarantine;
-mod replay;
 mod rules;
 mod serve;
 mod trigger;
@@ -45,7 +44,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         .init();
     match cli.command {
         Some(Command::Check(args)) => Ok(check::run(&args)),
-        Some(Command::Replay(args)) => replay::run(&args).await,
+        Some(Command::Replay(args)) => device_sim::replay(&args).await,
         Some(Command::Bench(args)) => {
             tokio::task::spawn_blocking(move || bench::run(&args)).await?
         }

@@ -93,7 +93,7 @@ pub async fn bench(
     let watcher = Watcher::start(Some(options.broker.port));
     let started_at = Timestamp::now();
     let mut run = match settings.processes {
-        Some(processes) => processes.run(options.ledger.take(), shutdown).await?,
+        Some(processes) => processes.run(options.ledger.take(), options.progress, shutdown).await?,
         None => {
             let fleet = scenario.fleet(settings.scale, seed)?;
             run_in_full(fleet, options, shutdown).await

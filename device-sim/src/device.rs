@@ -82,9 +82,10 @@ impl Device {
         batch: u32,
         rng: Rng,
     ) -> Self {
-        // The apps send one location a message, and only trackers speak OwnTracks.
+        // The apps send one location a message, and nothing without one; only trackers speak
+        // OwnTracks.
         let (format, batch) = match (format, &thing) {
-            (Format::OwnTracks, Thing::Tracker(_)) => (format, 1),
+            (Format::OwnTracks, Thing::Tracker(tracker)) if !tracker.flies() => (format, 1),
             (Format::OwnTracks, _) => (Format::Json, batch),
             _ => (format, batch),
         };

@@ -9,6 +9,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use device_sim::ReplayArgs;
+
 use cli::{CompareArgs, LoadArgs, RegistryArgs, RunArgs, VerifyArgs, WeatherArgs};
 
 /// A simulated fleet of connected devices, and a load test for any MQTT broker.
@@ -59,6 +61,14 @@ enum Command {
     Compare(CompareArgs),
     /// Give out the weather that the devices feel, as a service or a file
     Weather(WeatherArgs),
+    /// Publish a recorded track through any MQTT broker, as if a device sent it now
+    ///
+    /// GPX, OwnTracks recorder files, CSV, JSON lines and GeoJSON. Exits with 0 when everything was
+    /// acknowledged.
+    #[command(after_help = "Examples:\n  \
+        device-sim replay drive.gpx --as car-07 --speed 60\n  \
+        device-sim replay claims.jsonl --as alpina --user alpina --speed max --at recorded")]
+    Replay(ReplayArgs),
     /// Print a registry for Datanaut in which the devices of a scenario have insured owners
     #[command(after_help = "Example:\n  \
         device-sim registry morning-rush > rush.toml\n  \
@@ -77,6 +87,7 @@ async fn main() -> Result<ExitCode> {
         Command::Verify(args) => cli::verify(args).await,
         Command::Compare(args) => cli::compare_runs(&args).map(|()| ExitCode::SUCCESS),
         Command::Weather(args) => cli::weather(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Replay(args) => device_sim::replay(&args).await,
         Command::Registry(args) => cli::registry(&args).map(|()| ExitCode::SUCCESS),
     }
 }

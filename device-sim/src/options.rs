@@ -1,5 +1,6 @@
 //! Which broker, how to talk to it, and for how long.
 
+use std::fmt;
 use std::fs::File;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::faults::Faults;
+use crate::progress::Show;
 use crate::transport::Tls;
 
 /// A broker's address, written `mqtt://host:port`, or `mqtts://` for TLS. The port may be left
@@ -17,6 +19,13 @@ pub struct Broker {
     pub host: String,
     pub port: u16,
     pub tls: bool,
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
 }
 
 /// Why a text is no broker address.
@@ -250,8 +259,8 @@ pub struct Options {
     pub keep_truths: bool,
     /// Gets a line `device ts seq` for each message once its acknowledgement has arrived.
     pub acked: Option<File>,
-    /// Log the progress this often.
-    pub progress: Option<Duration>,
+    /// Who is told how it goes.
+    pub progress: Show,
 }
 
 impl Options {
@@ -288,7 +297,7 @@ impl Options {
             drain: Duration::from_secs(10),
             settle: Duration::from_secs(2),
             acked: None,
-            progress: None,
+            progress: Show::Nobody,
         }
     }
 }

@@ -244,6 +244,12 @@ impl fmt::Display for Outcome {
             "scenario        {} (seed {}, scale {})",
             self.scenario, self.seed, self.scale
         )?;
+        let machine = &self.machine;
+        writeln!(
+            f,
+            "machine         {}, {} cores, {} GB, {}",
+            machine.cpu, machine.cores, machine.memory_gb, machine.os
+        )?;
         write!(f, "{}", self.report)?;
         if let Some(verdict) = &self.verdict {
             write!(f, "{verdict}")?;

@@ -4,9 +4,12 @@
 //! A process says `ready` on its standard output when its connections are up, begins when it reads
 //! a line, and writes what it counted as one line of JSON.
 
+use std::cell::RefCell;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::Write;
 use std::process::Stdio;
+use std::task::Poll;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -16,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::bench::{BenchError, Settings, Watcher};
 use crate::options::{Gate, Options, Part};
+use crate::progress::{Progress, Show};
 use crate::publish::{Run, run_in_full};
 use crate::report::{Report, latency};
 use crate::scenario::Scenario;
@@ -26,9 +30,17 @@ use crate::verify::Clock;
 
 const READY: &str = "ready";
 
+/// A line of a process, after it was ready.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Said {
+    Progress(Progress),
+    Counted(Box<Counted>),
+}
+
 /// What one process counted.
 #[derive(Serialize, Deserialize)]
-struct Counted {
+pub(crate) struct Counted {
     report: Report,
     seconds: Vec<Second>,
     truths: Vec<Truth>,
@@ -60,7 +72,7 @@ pub async fn part(
     options.gate = Some(Gate { ready, go: may_go });
     tokio::spawn(async move {
         if is_ready.await.is_ok() {
-            say(READY.as_bytes())?;
+            write_line(READY.as_bytes())?;
             let mut line = String::new();
             BufReader::new(tokio::io::stdin()).read_line(&mut line).await?;
             // Gone only if the run has ended already.
@@ -82,11 +94,15 @@ pub async fn part(
         clock: run.clock,
         seen,
     };
-    say(&serde_json::to_vec(&counted).map_err(std::io::Error::other)?)?;
+    say(&Said::Counted(Box::new(counted)))?;
     Ok(())
 }
 
-fn say(line: &[u8]) -> std::io::Result<()> {
+pub(crate) fn say(said: &Said) -> std::io::Result<()> {
+    write_line(&serde_json::to_vec(said).map_err(std::io::Error::other)?)
+}
+
+fn write_line(line: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(line)?;
     out.write_all(b"\n")?;
@@ -112,13 +128,14 @@ impl Processes {
         Self { count }
     }
 
-    /// Runs them all. What happened goes to `ledger` at the end.
+    /// Runs them all, and shows how they go. What happened goes to `ledger` at the end.
     ///
     /// # Errors
     /// When one of them fails.
     pub(crate) async fn run(
         self,
         ledger: Option<File>,
+        show: Show,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Run, BenchError> {
         let mut workers =
@@ -130,10 +147,20 @@ impl Processes {
             for worker in &mut workers {
                 worker.input.write_all(b"go\n").await?;
             }
-            let mut parts = Vec::with_capacity(workers.len());
-            for worker in &mut workers {
-                parts.push(worker.counted().await?);
-            }
+            let going = RefCell::new(vec![Progress::default(); workers.len()]);
+            let counting = workers.iter_mut().enumerate().map(async |(index, worker)| {
+                let note = |progress| {
+                    let mut going = going.borrow_mut();
+                    going[index] = progress;
+                    // The first beats time for all.
+                    if index == 0 {
+                        show.tell(&Progress::sum(&going));
+                    }
+                };
+                worker.counted(note).await
+            });
+            let parts = all(counting).await?;
+            show.end();
             Ok::<_, BenchError>(parts)
         };
         let parts = tokio::select! {
@@ -168,6 +195,24 @@ impl Processes {
     }
 }
 
+/// All results, or the first error; each is waited for at the same time as the others.
+async fn all<T, E>(
+    futures: impl Iterator<Item = impl Future<Output = Result<T, E>>>,
+) -> Result<Vec<T>, E> {
+    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|cx| {
+        for (future, result) in waiting.iter_mut().filter(|(_, result)| result.is_none()) {
+            if let Poll::Ready(ready) = future.as_mut().poll(cx) {
+                *result = Some(ready?);
+            }
+        }
+        let done = waiting.iter().all(|(_, result)| result.is_some());
+        if done { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await?;
+    Ok(waiting.into_iter().filter_map(|(_, result)| result).collect())
+}
+
 impl Worker {
     async fn line(&mut self) -> Result<String, BenchError> {
         match self.lines.next_line().await? {
@@ -187,10 +232,19 @@ impl Worker {
         }
     }
 
-    async fn counted(&mut self) -> Result<Counted, BenchError> {
-        let line = self.line().await?;
-        serde_json::from_str(&line)
-            .map_err(|error| BenchError::Process(format!("did not say what it counted: {error}")))
+    /// Tells how it goes until it says what it counted.
+    async fn counted(&mut self, note: impl Fn(Progress)) -> Result<Counted, BenchError> {
+        loop {
+            let line = self.line().await?;
+            match serde_json::from_str(&line) {
+                Ok(Said::Progress(progress)) => note(progress),
+                Ok(Said::Counted(counted)) => return Ok(*counted),
+                Err(error) => {
+                    let why = format!("did not say what it counted: {error}");
+                    return Err(BenchError::Process(why));
+                }
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::connection::{Connection, GOODBYE};
 use crate::fleet::Fleet;
 use crate::options::{Gate, Options};
+use crate::progress::Progress;
 use crate::report::{Report, report};
 use crate::server::Seen;
 use crate::stats::{Second, Stats, lock};
@@ -138,6 +139,7 @@ pub async fn run_in_full(
         () = shutdown => {}
         () = give_the_start(&shared, connections as u64, gate) => {}
     }
+    shared.options.progress.end();
     // Fails only if no connection is left to hear it.
     stop.send(true).ok();
     let goodbyes = async { while tasks.join_next().await.is_some() {} };
@@ -213,32 +215,28 @@ async fn give_the_start(shared: &Shared, connections: u64, gate: Option<Gate>) {
 
 async fn watch_over(shared: &Shared, started: Instant) {
     let stats = &shared.stats;
-    let every_s = shared.options.progress.unwrap_or(WATCH_EVERY).as_secs().max(1);
-    let mut failures_before = stats.failures();
+    let show = shared.options.progress;
+    let mut warned = 0;
     for second in 1.. {
         tokio::time::sleep_until((started + Duration::from_secs(second)).into()).await;
         let now = stats.tick();
-        if second % every_s != 0 {
-            continue;
-        }
-        let failures = stats.failures() - failures_before;
-        if shared.options.progress.is_some() {
-            tracing::info!(
-                seconds = second,
-                sent = stats.generated.load(Relaxed),
-                acknowledged = stats.acknowledged.load(Relaxed),
-                per_s = now.acknowledged,
-                in_flight = now.in_flight,
-                p99_ms = now.p99_ms,
-                errors = failures,
-                "progress"
-            );
-        }
-        if failures > 0 {
+        let errors = stats.failures();
+        show.tell(&Progress {
+            second,
+            of_s: shared.options.duration.map(|duration| duration.as_secs_f64()),
+            sent: stats.generated.load(Relaxed),
+            acknowledged: stats.acknowledged.load(Relaxed),
+            per_s: now.acknowledged,
+            in_flight: now.in_flight,
+            p99_ms: now.p99_ms,
+            errors,
+        });
+        if second % WATCH_EVERY.as_secs() == 0 && errors > warned {
             let error = stats.last_error().unwrap_or_default();
-            tracing::warn!(count = failures, error, "connections lost or refused, trying again");
+            let count = errors - warned;
+            tracing::warn!(count, error, "connections lost or refused, trying again");
+            warned = errors;
         }
-        failures_before += failures;
     }
 }
 

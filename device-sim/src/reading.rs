@@ -1,12 +1,13 @@
 //! What a device reports, and its bytes on the wire.
 
+use clap::ValueEnum;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
 use crate::geo::Position;
 
 /// The kinds of devices. The name is the second level of the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Thermostat,

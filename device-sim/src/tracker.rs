@@ -155,10 +155,15 @@ impl Tracker {
         found
     }
 
+    /// It is without a fix now and then.
+    pub(crate) fn flies(&self) -> bool {
+        matches!(self.life, Life::Flies { .. })
+    }
+
     fn aloft(&self) -> bool {
         let along_m = self.motion.along_m();
         let to_go_m = self.motion.path().length_m() - along_m;
-        matches!(self.life, Life::Flies { .. }) && along_m.min(to_go_m) > RUNWAY_M
+        self.flies() && along_m.min(to_go_m) > RUNWAY_M
     }
 
     fn fix(&mut self, now_ms: i64, gap_s: f64, activity: &str, rng: &mut Rng) -> Fix {

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use ingest::collector::{self, CollectorOptions, Protocol};
 use ingest::source::{EMBEDDED, Source, SourceError, Sources};
 
+use super::broker_url::BrokerUrl;
 use super::validate::{Wrong, wrong};
 use super::{Config, from_text};
-use crate::cli::BrokerUrl;
 
 /// Datanaut's own clients connect under these names.
 const OWN: [&str; 2] = ["datanaut-deliver", "datanaut-requests"];

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, ValueEnum};
-use device_sim::{Fleet, Kind, Rate};
+use clap::Args;
+use device_sim::{Fleet, Kind, Rate, Show};
 
 use super::connect::{Connect, append_to, create, ensure_connected, interrupted, seconds};
 
@@ -15,7 +15,7 @@ pub(crate) struct LoadArgs {
     connect: Connect,
     /// What the devices are
     #[arg(long, value_enum, default_value = "car")]
-    kind: KindName,
+    kind: Kind,
     /// Device ids are this and a number of five digits: sim-car-00000 (default: sim-{kind}-)
     #[arg(long)]
     prefix: Option<String>,
@@ -45,14 +45,6 @@ pub(crate) struct LoadArgs {
     report: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum KindName {
-    Car,
-    Tracker,
-    Thermostat,
-    Product,
-}
-
 fn parse_rate(text: &str) -> Result<Rate, String> {
     match text.parse::<f64>() {
         _ if text == "max" => Ok(Rate::Max),
@@ -62,12 +54,7 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
 }
 
 pub(crate) async fn load(args: LoadArgs) -> Result<()> {
-    let kind = match args.kind {
-        KindName::Car => Kind::Car,
-        KindName::Tracker => Kind::Tracker,
-        KindName::Thermostat => Kind::Thermostat,
-        KindName::Product => Kind::Product,
-    };
+    let kind = args.kind;
     let prefix = args.prefix.unwrap_or_else(|| format!("sim-{}-", kind.name()));
     ensure!(
         prefix.len() <= 56
@@ -79,7 +66,7 @@ pub(crate) async fn load(args: LoadArgs) -> Result<()> {
     options.duration = Some(seconds(args.seconds)?);
     options.drain = seconds(args.drain)?;
     options.settle = Duration::from_secs(30);
-    options.progress = Some(Duration::from_secs(5));
+    options.progress = Show::People { every: Duration::from_secs(5) };
     options.ledger = args.ledger.as_deref().map(create).transpose()?;
     options.acked = args.acked.as_deref().map(append_to).transpose()?;
     let fleet = Fleet::load(kind, args.devices as usize, &prefix, args.rate, args.connect.seed());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use device_sim::{Fleet, Part, Processes, Scenario, Settings, bench, page, part};
+use device_sim::{Fleet, Part, Processes, Scenario, Settings, Show, bench, page, part};
 
 use super::connect::{Connect, append_to, create, ensure_connected, interrupted, seconds};
 
@@ -79,7 +79,7 @@ async fn run_demo(args: &RunArgs) -> Result<ExitCode> {
     }
     options.ledger = args.ledger.as_deref().map(create).transpose()?;
     options.acked = args.acked.as_deref().map(append_to).transpose()?;
-    options.progress = Some(Duration::from_secs(10));
+    options.progress = Show::People { every: Duration::from_secs(10) };
     let report = device_sim::run(Fleet::demo(args.connect.seed()), options, interrupted()).await;
     print!("{report}");
     ensure_connected(&report)?;
@@ -96,7 +96,10 @@ async fn run_scenario(name: &str, args: &RunArgs) -> Result<ExitCode> {
         options.ledger = args.ledger.as_deref().map(create).transpose()?;
     }
     options.acked = args.acked.as_deref().map(append_to).transpose()?;
-    options.progress = Some(Duration::from_secs(5));
+    options.progress = match more.part {
+        None => Show::People { every: Duration::from_secs(5) },
+        Some(_) => Show::Parent,
+    };
     let settings = Settings {
         name: name.to_owned(),
         scale: more.scale,

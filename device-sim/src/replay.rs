@@ -1,5 +1,7 @@
-//! `datanaut replay`: publishes a recorded track through any MQTT broker, as if a device sent it.
+//! Publishes a recorded track through any MQTT broker, as if a device sent it.
 
+mod args;
+mod csv;
 mod geojson;
 mod gpx;
 mod json;
@@ -16,16 +18,22 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cli::{Format, Kind, ReplayArgs};
+use crate::reading::Kind;
+use crate::transport::Tls;
+use args::Format;
 use publish::{Report, Target};
 use recording::{Notes, Recording, rfc3339};
 
 /// Recordings are read whole; hours of fixes at 1 Hz are a few megabytes.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
+pub use args::ReplayArgs;
+
+/// Publishes a file, and tells what became of it.
+///
 /// # Errors
 /// When there is nothing to publish: the file cannot be read, or holds nothing usable.
-pub(crate) async fn run(args: &ReplayArgs) -> Result<ExitCode> {
+pub async fn replay(args: &ReplayArgs) -> Result<ExitCode> {
     publish::check_speed(args.at, args.speed)?;
     let recording = read(args)?;
     tell_about(&recording);
@@ -41,7 +49,7 @@ pub(crate) async fn run(args: &ReplayArgs) -> Result<ExitCode> {
         args.broker,
         recording.messages.len(),
     );
-    let report = publish::publish(&recording.messages, &target(args)).await;
+    let report = publish::publish(&recording.messages, &target(args)?).await;
     println!("{}", summary(&recording, &report));
     if let Some(why) = &report.gave_up {
         eprintln!("error: {why:#}");
@@ -50,16 +58,19 @@ pub(crate) async fn run(args: &ReplayArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn target(args: &ReplayArgs) -> Target {
+fn target(args: &ReplayArgs) -> Result<Target> {
     let password = args.password.clone().unwrap_or_default();
-    Target {
+    let tls = if args.broker.tls { Some(Tls::new(args.ca_file.as_deref())?) } else { None };
+    Ok(Target {
         broker: args.broker.clone(),
+        tls,
+        protocol: args.mqtt,
         login: args.user.clone().map(|user| (user, password)),
         qos: args.qos,
         at: args.at,
         speed: args.speed,
         patience: args.timeout,
-    }
+    })
 }
 
 fn read(args: &ReplayArgs) -> Result<Recording> {
@@ -68,13 +79,16 @@ fn read(args: &ReplayArgs) -> Result<Recording> {
     let format = format_of(args)?;
     let topic = match format {
         Format::Owntracks => owntracks_topic(&args.device)?,
-        Format::Gpx | Format::Jsonl | Format::Geojson => native_topic(&args.device, args.kind)?,
+        Format::Gpx | Format::Csv | Format::Jsonl | Format::Geojson => {
+            native_topic(&args.device, args.kind)?
+        }
     };
     let text = read_text(&args.file).with_context(|| args.file.display().to_string())?;
     let text = text.trim_start_matches('\u{feff}');
     match format {
         Format::Gpx => gpx::read(text, &topic, accuracy_m),
         Format::Geojson => geojson::read(text, &topic, accuracy_m),
+        Format::Csv => csv::read(text, &topic),
         Format::Owntracks => Ok(owntracks::read(text, &topic)),
         Format::Jsonl => Ok(jsonl::read(text, &topic)),
     }
@@ -89,6 +103,7 @@ fn format_of(args: &ReplayArgs) -> Result<Format> {
         (None, Some("rec")) => Ok(Format::Owntracks),
         (None, Some("jsonl" | "ndjson")) => Ok(Format::Jsonl),
         (None, Some("geojson")) => Ok(Format::Geojson),
+        (None, Some("csv")) => Ok(Format::Csv),
         (None, _) => bail!("{}: say what it is with --format", args.file.display()),
     }
 }

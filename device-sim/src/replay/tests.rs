@@ -10,15 +10,22 @@ use rumqttc::{ConnAck, ConnectReturnCode, Packet, PubAck, QoS};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::args::At;
 use super::*;
-use crate::cli::{At, Cli, Command};
 
-fn args(line: &str) -> ReplayArgs {
-    let words = ["datanaut", "replay"].into_iter().chain(line.split_whitespace());
-    match Cli::try_parse_from(words).unwrap().command {
-        Some(Command::Replay(args)) => args,
-        other => panic!("not a replay: {other:?}"),
-    }
+#[derive(Debug, Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    args: ReplayArgs,
+}
+
+pub(super) fn try_args(line: &str) -> Result<ReplayArgs, clap::Error> {
+    let words = std::iter::once("replay").chain(line.split_whitespace());
+    CommandLine::try_parse_from(words).map(|line| line.args)
+}
+
+pub(super) fn args(line: &str) -> ReplayArgs {
+    try_args(line).unwrap()
 }
 
 /// A track of `count` fixes, one a second.
@@ -101,7 +108,7 @@ async fn publish_to(
     let port = listener.local_addr().unwrap().port();
     let flags = format!("t.jsonl --as car-01 --broker mqtt://127.0.0.1:{port} {flags}");
     let broker = tokio::spawn(broker(listener, scripts));
-    let report = publish::publish(&recording.messages, &target(&args(&flags))).await;
+    let report = publish::publish(&recording.messages, &target(&args(&flags)).unwrap()).await;
     (report, broker.await.unwrap())
 }
 
@@ -146,7 +153,7 @@ async fn a_broker_that_is_not_there_is_given_up_with_its_address() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let flags = format!("t.jsonl --as car-01 --broker mqtt://127.0.0.1:{port} --timeout 250ms");
-    let report = publish::publish(&track(3).messages, &target(&args(&flags))).await;
+    let report = publish::publish(&track(3).messages, &target(&args(&flags)).unwrap()).await;
     assert_eq!(report.published, 0);
     let why = format!("{:#}", report.gave_up.unwrap());
     assert!(why.contains(&format!("mqtt://127.0.0.1:{port}")), "{why}");

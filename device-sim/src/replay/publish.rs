@@ -1,36 +1,34 @@
 //! Publishing in order, with an outbox that keeps every message until the broker has acknowledged
 //! it, over as many connections as it takes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing,
-    Packet, QoS,
-};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use super::args::{At, Speed};
 use super::recording::Message;
 use super::schedule::Schedule;
-use crate::cli::{At, BrokerUrl, Speed};
+use crate::options::{Broker, Options, Protocol, Qos};
+use crate::packet::{Hello, Incoming};
+use crate::session::{Session, SessionError};
+use crate::transport::Tls;
 
 /// Enough to hide the round trip to a broker, little enough to send again after a lost connection.
 const MAX_IN_FLIGHT: u16 = 100;
-/// The poller waits when this many of its events are unread: at most three for a message in flight.
-const EVENTS: usize = 4 * MAX_IN_FLIGHT as usize;
-/// Above what servers take (64 KiB of payload), so that they can be seen to refuse it.
-const MAX_PACKET_BYTES: usize = 4 * 1024 * 1024;
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_S: u16 = 5;
+const GOODBYE: Duration = Duration::from_secs(5);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(2);
 
 /// Where and how to publish.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    pub(crate) broker: BrokerUrl,
+    pub(crate) broker: Broker,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) protocol: Protocol,
     pub(crate) login: Option<(String, String)>,
     pub(crate) qos: u8,
     pub(crate) at: At,
@@ -79,7 +77,7 @@ struct Publisher<'a> {
     /// The latest recorded time of those sent.
     latest_ms: i64,
     /// Sent and not acknowledged, by place in `messages`; at most [`MAX_IN_FLIGHT`].
-    outbox: BTreeMap<usize, String>,
+    outbox: BTreeMap<usize, Bytes>,
     /// Since the first connection: the recording runs when somebody can hear it.
     running: Option<(Instant, Schedule)>,
     /// When something was acknowledged, or waiting for it began.
@@ -120,21 +118,34 @@ impl Publisher<'_> {
     }
 
     async fn over_one_connection(&mut self) -> Result<(), End> {
-        let mut connection = Connection::open(self.target);
+        let opening = Connection::open(self.target);
+        let mut connection = match timeout_at(self.progress + self.target.patience, opening).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(self.end_of(error)),
+            Err(_) => return Err(End::Final(anyhow!(self.no_progress()))),
+        };
+        self.start();
+        self.send_again(&mut connection);
         loop {
             if self.next == self.messages.len() && self.outbox.is_empty() {
                 connection.close().await;
                 return Ok(());
             }
-            let due = if connection.is_up { self.next_due() } else { None };
-            let is_waiting = !connection.is_up || !self.outbox.is_empty();
+            let due = if connection.session.clogged() { None } else { self.next_due() };
+            let wake = connection.session.wake();
             tokio::select! {
-                event = connection.events.recv() => self.handle(event, &mut connection)?,
+                incoming = connection.session.next() => {
+                    let incoming = incoming.map_err(|error| self.lost(error))?;
+                    self.handle(incoming, &mut connection);
+                }
                 () = sleep_until(due.unwrap_or(self.progress)), if due.is_some() => {
                     self.send_next(&mut connection);
                 }
-                () = sleep_until(self.progress + self.target.patience), if is_waiting => {
+                () = sleep_until(self.progress + self.target.patience), if !self.outbox.is_empty() => {
                     return Err(End::Final(anyhow!(self.no_progress())));
+                }
+                () = sleep_until(wake) => {
+                    connection.session.keep_alive().map_err(|error| self.lost(error))?;
                 }
             }
         }
@@ -153,7 +164,7 @@ impl Publisher<'_> {
 
     fn send_next(&mut self, connection: &mut Connection) {
         let message = &self.messages[self.next];
-        let payload = message.payload(self.report.shift_ms);
+        let payload = Bytes::from(message.payload(self.report.shift_ms));
         connection.send(self.next, &message.topic, &payload);
         if self.outbox.is_empty() {
             self.progress = Instant::now();
@@ -164,34 +175,20 @@ impl Publisher<'_> {
         self.report.published += 1;
     }
 
-    fn handle(
-        &mut self,
-        event: Option<Result<Event, ConnectionError>>,
-        connection: &mut Connection,
-    ) -> Result<(), End> {
-        match event.unwrap_or(Err(ConnectionError::RequestsDone)) {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                connection.is_up = true;
-                self.start();
-                self.send_again(connection);
-                Ok(())
-            }
-            Ok(event) => {
-                if let Some(place) = connection.acknowledged_by(&event)
-                    && self.outbox.remove(&place).is_some()
-                {
-                    self.report.acknowledged += 1;
-                    self.progress = Instant::now();
-                }
-                Ok(())
-            }
-            Err(error) => {
-                if connection.is_up && self.outbox.is_empty() {
-                    self.progress = Instant::now();
-                }
-                Err(self.end_of(error))
+    fn handle(&mut self, incoming: Incoming, connection: &mut Connection) {
+        for place in connection.acknowledged_by(&incoming) {
+            if self.outbox.remove(&place).is_some() {
+                self.report.acknowledged += 1;
+                self.progress = Instant::now();
             }
         }
+    }
+
+    fn lost(&mut self, error: SessionError) -> End {
+        if self.outbox.is_empty() {
+            self.progress = Instant::now();
+        }
+        self.end_of(error)
     }
 
     fn start(&mut self) {
@@ -215,18 +212,12 @@ impl Publisher<'_> {
         }
     }
 
-    fn end_of(&self, error: ConnectionError) -> End {
-        use ConnectReturnCode::{
-            BadClientId, BadUserNamePassword, NotAuthorized, RefusedProtocolVersion,
-        };
+    fn end_of(&self, error: SessionError) -> End {
         let broker = &self.target.broker;
         match error {
-            ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized) => {
-                End::Final(anyhow!("{broker} refused the login: check --user and --password"))
-            }
-            ConnectionError::ConnectionRefused(code @ (BadClientId | RefusedProtocolVersion)) => {
-                End::Final(anyhow!("{broker} refused the connection: {code:?}"))
-            }
+            SessionError::Unwelcome(reason) if reason != "ServiceUnavailable" => End::Final(
+                anyhow!("{broker} does not let us in ({reason}): check --user and --password"),
+            ),
             other => End::Lost(anyhow!("no connection to {broker}: {other}")),
         }
     }
@@ -235,101 +226,68 @@ impl Publisher<'_> {
 /// One connection with the packet ids that mean something on it, and nowhere else: a lost one is
 /// thrown away whole.
 struct Connection {
-    client: AsyncClient,
-    events: mpsc::Receiver<Result<Event, ConnectionError>>,
-    poller: JoinHandle<()>,
-    is_up: bool,
-    qos: QoS,
-    /// Given to the client, which takes them in this order and gives each a packet id.
-    handed_over: VecDeque<usize>,
-    /// By packet id.
+    session: Session,
+    qos: Qos,
+    last_id: u16,
+    /// By packet id; of QoS 0, by a number that is never sent.
     in_flight: BTreeMap<u16, usize>,
 }
 
 impl Connection {
-    fn open(target: &Target) -> Self {
-        let id = format!("datanaut-replay-{:x}", std::process::id());
-        let mut options = MqttOptions::new(id, &target.broker.host, target.broker.port);
-        options
-            .set_keep_alive(KEEP_ALIVE)
-            .set_clean_session(true)
-            .set_inflight(MAX_IN_FLIGHT)
-            .set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
-        if let Some((user, password)) = &target.login {
-            options.set_credentials(user, password);
-        }
-        // Room for all that may be in flight, and a disconnect: `try_publish` never finds it full.
-        let (client, event_loop) = AsyncClient::new(options, usize::from(MAX_IN_FLIGHT) + 1);
-        let (sender, events) = mpsc::channel(EVENTS);
-        let poller = tokio::spawn(poll(event_loop, sender));
-        let qos = match target.qos {
-            0 => QoS::AtMostOnce,
-            1 => QoS::AtLeastOnce,
-            _ => QoS::ExactlyOnce,
+    async fn open(target: &Target) -> Result<Self, SessionError> {
+        let mut options = Options::new(target.broker.clone());
+        options.tls = target.tls.clone();
+        let hello = Hello {
+            client_id: format!("replay-{:x}", std::process::id()),
+            login: target.login.clone(),
+            keep_alive_s: KEEP_ALIVE_S,
+            will: None,
+            session_s: 0,
         };
-        let (handed_over, in_flight) = (VecDeque::new(), BTreeMap::new());
-        Self { client, events, poller, is_up: false, qos, handed_over, in_flight }
+        let session = Session::open(&options, target.protocol, None, &hello).await?;
+        let qos = match target.qos {
+            0 => Qos::AtMostOnce,
+            1 => Qos::AtLeastOnce,
+            _ => Qos::ExactlyOnce,
+        };
+        Ok(Self { session, qos, last_id: 0, in_flight: BTreeMap::new() })
     }
 
-    /// A message that does not get out stays in the outbox; the poller tells why the connection
-    /// ended, after the acknowledgements that still came in.
-    fn send(&mut self, place: usize, topic: &str, payload: &str) {
-        match self.client.try_publish(topic, self.qos, false, payload) {
-            Ok(()) => self.handed_over.push_back(place),
-            Err(error) => {
-                tracing::debug!(%error, "cannot hand over a message");
-                self.is_up = false;
+    fn send(&mut self, place: usize, topic: &str, payload: &Bytes) {
+        // So few are in flight that one is free soon.
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.in_flight.contains_key(&self.last_id) {
+                break;
             }
         }
+        self.in_flight.insert(self.last_id, place);
+        self.session.publish(topic, payload, self.qos, self.last_id);
     }
 
-    /// The message that this event completes.
-    fn acknowledged_by(&mut self, event: &Event) -> Option<usize> {
-        match event {
-            Event::Outgoing(Outgoing::Publish(packet_id)) => {
-                let place = self.handed_over.pop_front()?;
-                if self.qos == QoS::AtMostOnce {
-                    return Some(place);
-                }
-                self.in_flight.insert(*packet_id, place);
-                None
+    /// The messages that this completes.
+    fn acknowledged_by(&mut self, incoming: &Incoming) -> Vec<usize> {
+        match incoming {
+            Incoming::Acked(ack) => self.in_flight.remove(&ack.id).into_iter().collect(),
+            Incoming::Received(ack) if ack.refused => {
+                self.in_flight.remove(&ack.id).into_iter().collect()
             }
-            Event::Incoming(Packet::PubAck(ack)) => self.in_flight.remove(&ack.pkid),
-            Event::Incoming(Packet::PubComp(complete)) => self.in_flight.remove(&complete.pkid),
-            _ => None,
+            Incoming::Received(ack) => {
+                self.session.release(ack.id);
+                Vec::new()
+            }
+            // All that was handed over is written.
+            Incoming::Flushed if self.qos == Qos::AtMostOnce => {
+                std::mem::take(&mut self.in_flight).into_values().collect()
+            }
+            _ => Vec::new(),
         }
     }
 
     /// Writes what is left and says goodbye.
-    async fn close(mut self) {
-        let drained = async { while let Some(Ok(_)) = self.events.recv().await {} };
-        if self.client.try_disconnect().is_err() || timeout(KEEP_ALIVE, drained).await.is_err() {
+    async fn close(self) {
+        if timeout(GOODBYE, self.session.close()).await.is_err() {
             tracing::debug!("the broker did not close the connection in time");
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.poller.abort();
-    }
-}
-
-/// Polls in a task of its own: a poll that is cancelled half-way may lose what it was writing.
-async fn poll(mut event_loop: EventLoop, events: mpsc::Sender<Result<Event, ConnectionError>>) {
-    loop {
-        let event = event_loop.poll().await;
-        let is_over = event.is_err();
-        if is_over {
-            // What came in before the connection broke still counts.
-            for earlier in event_loop.state.events.drain(..) {
-                if events.send(Ok(earlier)).await.is_err() {
-                    return;
-                }
-            }
-        }
-        if events.send(event).await.is_err() || is_over {
-            return;
         }
     }
 }

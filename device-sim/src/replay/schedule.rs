@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::{At, Speed};
+use super::args::{At, Speed};
 
 /// Pure arithmetic over the recorded times.
 #[derive(Debug, Clone, Copy)]

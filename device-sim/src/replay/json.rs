@@ -12,8 +12,8 @@ use super::recording::rfc3339;
 /// Values stay as they were written, to the last digit.
 type Object<'a> = BTreeMap<&'a str, &'a RawValue>;
 
-/// The time of a native reading (`ts`; of several in an array, the latest) or an OwnTracks
-/// message (`tst`), in milliseconds since 1970.
+/// The time of a native reading (`ts`; of several in an array, the latest), an OwnTracks message
+/// (`tst`) or an insurer's (`time`), in milliseconds since 1970.
 ///
 /// # Errors
 /// When it has none, or none that can be read.
@@ -26,14 +26,14 @@ pub(crate) fn time_ms(json: &str) -> Result<i64, String> {
     }
     let object: Object =
         serde_json::from_str(json).map_err(|error| format!("no JSON object: {error}"))?;
-    let (key, time) = ["ts", "tst"]
+    let (key, time) = ["ts", "tst", "time"]
         .iter()
         .find_map(|key| object.get_key_value(key))
         .ok_or("no time: `ts` (OwnTracks: `tst`) is missing")?;
     value_ms(time.get()).ok_or_else(|| format!("`{key}` is no time: {}", time.get()))
 }
 
-/// The same JSON with its times moved by `shift_ms`; `ts` comes out in RFC 3339, the others in
+/// The same JSON with its times moved by `shift_ms`; `ts` and `time` come out in RFC 3339, the others in
 /// seconds, rounded down so that nothing lies ahead of its time.
 pub(crate) fn shifted(json: &str, shift_ms: i64) -> String {
     if shift_ms == 0 {
@@ -56,7 +56,7 @@ pub(crate) fn shifted(json: &str, shift_ms: i64) -> String {
 fn moved(key: &str, value: &str, shift_ms: i64) -> String {
     let time = || value_ms(value).map(|ms| ms.saturating_add(shift_ms));
     let moved = match key {
-        "ts" => time().map(|ms| format!("\"{}\"", rfc3339(ms))),
+        "ts" | "time" => time().map(|ms| format!("\"{}\"", rfc3339(ms))),
         "tst" | "created_at" => time().map(|ms| ms.div_euclid(1_000).to_string()),
         _ => None,
     };
