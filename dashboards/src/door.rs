@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::problem::Problem;
-use crate::{Site, api, health, me, metrics, page, status, stream, who};
+use crate::{Site, api, contracts, health, me, metrics, page, status, stream, who};
 
 /// Everything comes from here: no third party learns that somebody looked, and text from a device
 /// cannot become a program.
@@ -47,7 +47,7 @@ pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
     }
 }
 
-/// Every address; docs/http.md says what is asked and answered there.
+/// Every address; docs/api/openapi.json says what is asked and answered there.
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
     vec![
         ("/healthz", get(health::alive)),
@@ -87,9 +87,17 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
         ("/v1/webhooks/{name}/dead", get(api::webhooks::dead)),
         ("/v1/webhooks/{name}/resend", changes(post(api::webhooks::resend))),
         ("/v1/webhooks/{name}/resume", changes(post(api::webhooks::resume))),
+        ("/openapi.json", get(contracts::openapi)),
+        ("/asyncapi.json", get(contracts::asyncapi)),
+        ("/schemas/{schema}", get(contracts::schema)),
         ("/v1/basemap", get(api::basemap)),
         ("/v1/stream", get(stream::stream)),
     ]
+}
+
+#[cfg(test)]
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    routes().into_iter().map(|(path, _)| path)
 }
 
 /// What changes something is for programs, and for the page itself.

@@ -8,6 +8,7 @@
 
 mod api;
 mod basemap;
+mod contracts;
 mod door;
 mod health;
 mod login;

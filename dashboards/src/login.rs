@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use enrich::trigger::{same_secret, sha256_hex};
 use serde::Deserialize;
 
+use crate::contracts;
 use crate::problem::Problem;
 
 /// What an operator may do.
@@ -102,7 +103,9 @@ pub fn new_token() -> Result<String, getrandom::Error> {
 /// Addresses that need no login: the first two tell nothing of anybody, links to the others are
 /// signed.
 pub(crate) fn is_open(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/me" | "/me.css") || path.starts_with("/me/")
+    matches!(path, "/healthz" | "/readyz" | "/me" | "/me.css")
+        || path.starts_with("/me/")
+        || contracts::is_one(path)
 }
 
 /// What somebody must be to ask this.

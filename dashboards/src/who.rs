@@ -40,7 +40,9 @@ pub(crate) async fn admit(
         Ok(who) => who,
         Err(refusal) => return *refusal,
     };
-    if matches!(who, Who::Insurer(_)) && !FOR_INSURERS.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    let for_insurers = FOR_INSURERS.contains(&path) || login::is_open(path);
+    if matches!(who, Who::Insurer(_)) && !for_insurers {
         let refused = Problem::new(
             StatusCode::FORBIDDEN,
             "an insurer's token does not open this address",

@@ -10,7 +10,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from datanaut import REGISTRY, Datanaut, wait_for
+from datanaut import REGISTRY, wait_for
 from journeys import LATITUDE, TELEMETRY, drive, now_ms
 from peers import Client
 
@@ -38,11 +38,11 @@ wording = "test-1"
 
 
 @pytest.fixture
-def crowd(tmp_path):
+def crowd(tmp_path, serving):
     """A server that knows a hundred cars more."""
     registry = tmp_path / "registry.toml"
     registry.write_text(REGISTRY.read_text() + FLEET)
-    with Datanaut(tmp_path, registry=registry) as server:
+    with serving(tmp_path, registry=registry) as server:
         yield server
 
 
@@ -123,8 +123,9 @@ class Asking:
             after = int(events[-1]["sequence"])
 
 
-def test_fifty_thousand_triggers_pass_and_nothing_is_missing(crowd):
-    """The broker keeps 10,000 for who is away; the sequence shows it, and the journal has the rest."""
+def test_fifty_thousand_triggers_pass_and_nothing_is_missing(crowd, shape):
+    """The embedded broker keeps 10,000 for who is away; the sequence shows it, and the journal has
+    the rest. Mosquitto as it ships keeps them all."""
     many = 50_000
     server = crowd
     insurer = Client(server, client_id="alpina-1", session=True)
@@ -143,7 +144,10 @@ def test_fifty_thousand_triggers_pass_and_nothing_is_missing(crowd):
         wait_for("what the session kept", last, seconds=120, every=0.2)
         seen = {int(event["sequence"]): event for event in insurer.events()}
     missing = sorted(set(range(1, newest + 1)) - set(seen))
-    assert missing, "the broker would have kept everything: the test is too small"
+    if shape == "embedded":
+        assert missing, "the broker would have kept everything: the test is too small"
+    else:
+        assert not missing
     # It knows where the gap ends, and asks for what comes before: over HTTP and over MQTT.
     over_http = {int(event["sequence"]): event for event in server.triggers()}
     assert sorted(over_http) == list(range(1, newest + 1))

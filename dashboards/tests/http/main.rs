@@ -5,6 +5,7 @@
 
 mod api;
 mod client;
+mod contracts;
 mod metrics;
 mod page;
 mod site;
