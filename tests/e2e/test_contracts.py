@@ -146,6 +146,18 @@ def test_every_message_is_as_described(server):
         for name, value in (("Answer", answer), ("Refusal", Asking(asking).answer({"after": 1}))):
             schema = {"$ref": f"asyncapi#/components/schemas/{name}"}
             jsonschema.Draft202012Validator(schema, registry=registry).validate(value)
+        # What is described is taken.
+        fired = next(event for event in told if event["type"].endswith(".fired"))
+        trip = {"id": "T-1", "policy": "A-1", "from": now_ms() + 86_400_000, "to": now_ms() + 172_800_000,
+                "place": "Innsbruck", "activities": ["skiing"]}
+        feedback = {"trigger": fired["id"], "reaction": "opened", "mark": 8, "time": now_ms()}
+        for name, report in (("Trip", trip), ("Feedback", feedback)):
+            schema = {"$ref": f"asyncapi#/components/schemas/{name}"}
+            jsonschema.Draft202012Validator(schema, registry=registry).validate(report)
+        with Client(server, user="alpina") as reporting:
+            reporting.publish("trips/alpina", trip)
+            reporting.publish("feedback/alpina", feedback)
+        wait_for("both reports", lambda: sum(server.status()["counts"]["reports"].values()) == 2)
     # A schema that takes anything would be none.
     for wrong in ({**told[0], "sequence": 1}, {**told[0], "subject": "car-01-owner"}, {**told[0], "type": "x"}):
         assert not known[EVENT].is_valid(wrong)
