@@ -285,6 +285,9 @@ pub(crate) struct Journal {
     /// How long what could not be used is kept.
     #[serde(deserialize_with = "duration_text")]
     pub(crate) quarantine_keep: Duration,
+    /// How long a claim waits for readings of its time.
+    #[serde(deserialize_with = "duration_text")]
+    pub(crate) claim_wait: Duration,
     /// Most messages in one commit.
     pub(crate) max_batch: usize,
 }
@@ -294,6 +297,7 @@ impl Default for Journal {
         Self {
             horizon: Duration::from_hours(72),
             quarantine_keep: Duration::from_hours(7 * 24),
+            claim_wait: Duration::from_hours(1),
             max_batch: 5_000,
         }
     }

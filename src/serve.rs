@@ -143,6 +143,7 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
         clock,
         horizon_ms: config.journal.horizon.as_millis() as i64,
         quarantine_keep_ms: config.journal.quarantine_keep.as_millis() as i64,
+        claim_wait_ms: config.journal.claim_wait.as_millis() as i64,
         max_batch: config.journal.max_batch,
         log_readings: journal::LOG_READINGS,
         followers: followers.unwrap_or_default(),

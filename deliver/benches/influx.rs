@@ -119,6 +119,7 @@ fn open(dir: &Path) -> Started {
         clock: Clock::scaled(NOW_MS, 0.0),
         horizon_ms: 72 * 3_600_000,
         quarantine_keep_ms: 7 * 86_400_000,
+        claim_wait_ms: 3_600_000,
         weather_wait_ms: 5_000,
         weather_keep_ms: 7 * 86_400_000,
         max_batch: 5_000,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::tyres::Tyre;
 use crate::detect::{Detector, Memories};
 use crate::{EnrichedReading, Event, World};
 
@@ -39,6 +40,12 @@ impl DeviceState {
     #[must_use]
     pub fn owner(&self) -> Option<u32> {
         self.owner
+    }
+
+    /// The tyres and tread that a car has said it has.
+    #[must_use]
+    pub fn fitted(&self) -> (Option<Tyre>, Option<f64>) {
+        self.memories.fitted()
     }
 
     /// When something happens next if no reading comes.

@@ -7,6 +7,7 @@
 //! [`rules`] (who should hear of it) → [`trigger`] (the message), or [`privacy`] (that there is no
 //! more to say), or [`sample`] (a test about nobody).
 
+pub mod claim;
 mod country;
 pub mod detect;
 mod device;

@@ -165,7 +165,7 @@ pub fn data(
     }
 }
 
-fn shown(weather: Option<&Joined>) -> Weather {
+pub(crate) fn shown(weather: Option<&Joined>) -> Weather {
     weather.map_or(Weather::Missing, |joined| Weather::Known {
         temperature_c: joined.row.values.temperature_c,
         precipitation_mm: joined.row.values.precipitation_mm,
@@ -178,7 +178,7 @@ fn shown(weather: Option<&Joined>) -> Weather {
 
 /// The moment, for people and machines. Times come from checked readings, so they fit; one that
 /// does not is shown as the start of the epoch rather than lost with its trigger.
-fn at(time_ms: i64) -> Timestamp {
+pub(crate) fn at(time_ms: i64) -> Timestamp {
     Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
@@ -249,6 +249,12 @@ impl Key {
             .zip(secrets)
             .map(|(version, key)| pseudonym(key, version, insurer, customer))
             .collect()
+    }
+
+    /// The id of what is said of a claim.
+    #[must_use]
+    pub fn claim_id(&self, insurer: &str, claim: &str, customer: &str) -> String {
+        self.digest(&["claim", insurer, claim, customer])
     }
 
     /// The id of a message that is about no event: a request to delete, or a test.

@@ -4,10 +4,12 @@ use enrich::DeviceState;
 use enrich::World;
 use enrich::registry::{Known, Registry};
 use enrich::weather::Series;
+use ingest::report::Report;
 use ingest::{Reading, Reason};
 use rusqlite::Connection;
 
 use crate::Counts;
+use crate::claims::{self, Looking, Stretch, Watched};
 use crate::history::{History, Open, Touched, run};
 use crate::late::{Inserted, Late};
 use crate::live::read;
@@ -39,6 +41,8 @@ pub(crate) struct Done {
     pub(crate) released: i64,
     pub(crate) swept_ms: i64,
     pub(crate) weather: WeatherDone,
+    /// Claims that are watched from now on, or no more.
+    pub(crate) claims: Vec<(i64, Option<Watched>)>,
 }
 
 /// What a transaction did about the weather.
@@ -73,6 +77,7 @@ pub(crate) struct Batch<'a> {
     timers: Vec<(u32, Option<i64>)>,
     last: Vec<(u32, Reading)>,
     weather: WeatherDone,
+    claims: Vec<(i64, Option<Watched>)>,
 }
 
 impl<'a> Batch<'a> {
@@ -95,6 +100,7 @@ impl<'a> Batch<'a> {
             timers: Vec::new(),
             last: Vec::new(),
             weather: WeatherDone { last: writer.last_weather, ..WeatherDone::default() },
+            claims: Vec::new(),
         }
     }
 
@@ -139,6 +145,10 @@ impl<'a> Batch<'a> {
                 set_last(self.connection, device.number, last)?;
             }
             self.last.push((device.number, (*last).clone()));
+        }
+        for (report, watched) in self.writer.claims.touched(device.number, &inserted.stored) {
+            // These readings are at hand with the next batch.
+            self.watch(report, Some(Watched { due_ms: self.now_ms, ..watched }))?;
         }
         let changed = !inserted.stored.is_empty();
         let readings = Readings {
@@ -211,9 +221,16 @@ impl<'a> Batch<'a> {
     pub(crate) fn report(&mut self, reported: Reported<'_>) -> rusqlite::Result<Option<Reason>> {
         let kind = reported.report.kind();
         match report::store(self.connection, self.registry, reported, self.now_ms)? {
-            Outcome::Stored { .. } => {
+            Outcome::Stored { number, customer } => {
                 self.counts.stored += 1;
                 *self.counts.reports.entry(kind).or_default() += 1;
+                if let Report::Claim(claim) = reported.report {
+                    for before in claims::corrected(self.connection, number)? {
+                        self.watch(before, None)?;
+                    }
+                    let watched = claims::begin(self.registry, claim, customer, self.now_ms);
+                    self.watch(number, Some(watched))?;
+                }
             }
             Outcome::Duplicate => self.counts.duplicate += 1,
             Outcome::Refused(reason) => {
@@ -222,6 +239,38 @@ impl<'a> Batch<'a> {
             }
         }
         Ok(None)
+    }
+
+    fn watch(&mut self, report: i64, watched: Option<Watched>) -> rusqlite::Result<()> {
+        claims::write(self.connection, report, watched)?;
+        self.claims.push((report, watched));
+        Ok(())
+    }
+
+    /// Looks at a claim that is due.
+    pub(crate) fn look(&mut self, report: i64) -> rusqlite::Result<()> {
+        let writer = self.writer;
+        let just_touched = self.claims.iter().any(|(other, _)| *other == report);
+        let Some(watched) = writer.claims.get(report).filter(|_| !just_touched) else {
+            return Ok(());
+        };
+        let histories = read(&writer.live.histories);
+        let stretch = watched.device.map(|device| Stretch {
+            connection: self.connection,
+            history: histories.get(device),
+            windows: &writer.windows,
+            device,
+        });
+        let heard_until_ms = watched.device.and_then(|device| {
+            let fleet = read(&writer.live.fleet);
+            Some(fleet.get(device as usize)?.as_ref()?.last.time_ms)
+        });
+        let wait_ms = writer.claim_wait_ms;
+        let looking = Looking { report, watched, stretch, heard_until_ms, wait_ms };
+        let readings = Readings { new: &[], history: None, windows: &writer.windows };
+        let then = self.outbox(readings).look(&looking)?;
+        drop(histories);
+        self.watch(report, then)
     }
 
     /// Keeps what feeds brought. It may be used from the next batch on.
@@ -372,6 +421,7 @@ impl<'a> Batch<'a> {
             released: last_position(self.connection)?,
             swept_ms,
             weather: self.weather,
+            claims: self.claims,
         })
     }
 }

@@ -183,8 +183,9 @@ impl Writer {
                 fleet.get_mut(*number as usize).and_then(Option::take);
             }
         }
-        let redraw = plan.erased.is_some()
-            || entries.iter().any(|entry| matches!(entry, Entry::Geofence(_)));
+        let erased = plan.erased.as_ref().map(|gone| gone.number);
+        let redraw =
+            erased.is_some() || entries.iter().any(|entry| matches!(entry, Entry::Geofence(_)));
         shared.change(|registry| {
             registry.version = changed.version;
             entries.into_iter().for_each(|entry| registry.apply(entry));
@@ -195,6 +196,9 @@ impl Writer {
                 registry.erase_customer(gone.number, gone.digest);
             }
         });
+        if let Some(customer) = erased {
+            self.claims.forget_customer(customer);
+        }
         if redraw {
             self.core.world.atlas.set_geofences(shared.read().geofences());
         }

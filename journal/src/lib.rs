@@ -11,6 +11,7 @@ mod archive;
 mod batch;
 mod change;
 mod chunk;
+mod claims;
 mod counts;
 mod follow;
 mod history;

@@ -448,7 +448,7 @@ impl Outbox<'_> {
         })
     }
 
-    fn insert(&mut self, row: Entry<'_>) -> Result<()> {
+    pub(crate) fn insert(&mut self, row: Entry<'_>) -> Result<()> {
         self.connection
             .prepare_cached(
                 "INSERT INTO trigger_out (id, revision, status, outcome, reason, event, rule, counts,
@@ -511,7 +511,7 @@ pub(crate) fn by_priority(
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(crate) enum Outcome {
     Released,
     Expired,
     Waiting,
@@ -529,23 +529,23 @@ impl Outcome {
     }
 }
 
-struct Entry<'a> {
-    message: &'a Message,
-    event: &'a CloudEvent,
-    status: Status,
-    outcome: Outcome,
-    reason: Option<&'static str>,
+pub(crate) struct Entry<'a> {
+    pub(crate) message: &'a Message,
+    pub(crate) event: &'a CloudEvent,
+    pub(crate) status: Status,
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Option<&'static str>,
     /// For the customer's cap.
-    counts: bool,
-    insurer: &'a str,
-    product: &'a str,
-    purpose: &'a str,
-    sequence: Option<i64>,
-    expires_ms: i64,
+    pub(crate) counts: bool,
+    pub(crate) insurer: &'a str,
+    pub(crate) product: &'a str,
+    pub(crate) purpose: &'a str,
+    pub(crate) sequence: Option<i64>,
+    pub(crate) expires_ms: i64,
 }
 
 /// Whether a reader would learn nothing: all is equal but the proof of the evidence.
-fn says_the_same(before: Option<&TriggerData>, now: &TriggerData) -> bool {
+pub(crate) fn says_the_same(before: Option<&TriggerData>, now: &TriggerData) -> bool {
     let Some(before) = before else { return false };
     let mut now = now.clone();
     now.evidence.hash.clone_from(&before.evidence.hash);

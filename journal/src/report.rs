@@ -26,16 +26,13 @@ pub(crate) struct Reported<'a> {
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    Stored { number: i64, whose: Whose },
+    /// Under this number, of this customer.
+    Stored {
+        number: i64,
+        customer: u32,
+    },
     Duplicate,
     Refused(Reason),
-}
-
-/// Whom a report is about, by the registry's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Whose {
-    pub(crate) customer: u32,
-    pub(crate) device: Option<u32>,
 }
 
 /// A report as it is kept.
@@ -55,16 +52,16 @@ pub(crate) fn store(
     now_ms: i64,
 ) -> Result<Outcome> {
     let Reported { arrival, insurer, report } = reported;
-    let whose = match report {
+    let customer = match report {
         Report::Claim(claim) => claimant(registry, insurer, claim),
         Report::Trip(trip) => traveller(registry, insurer, trip, now_ms),
         Report::Feedback(feedback) => {
             let told = who_was_told(connection, insurer, &feedback.trigger)?;
-            told.map(Whose::customer).ok_or(Reason::UnknownTrigger)
+            told.ok_or(Reason::UnknownTrigger)
         }
     };
-    let whose = match whose {
-        Ok(whose) => whose,
+    let customer = match customer {
+        Ok(customer) => customer,
         Err(reason) => return Ok(Outcome::Refused(reason)),
     };
     let body = to_json(report)?;
@@ -79,36 +76,24 @@ pub(crate) fn store(
             report.kind().name(),
             report.id(),
             sha256_hex(body.as_bytes()),
-            whose.customer,
+            customer,
             arrival.received_ms,
             &body,
         ))?;
     Ok(match stored {
         0 => Outcome::Duplicate,
-        _ => Outcome::Stored { number: connection.last_insert_rowid(), whose },
+        _ => Outcome::Stored { number: connection.last_insert_rowid(), customer },
     })
 }
 
-impl Whose {
-    fn customer(customer: u32) -> Self {
-        Self { customer, device: None }
-    }
-}
-
 /// Who was insured with this insurer when it happened.
-fn claimant(
-    registry: &Registry,
-    insurer: &str,
-    claim: &Claim,
-) -> std::result::Result<Whose, Reason> {
-    let owned = claim.device.as_deref().map(|id| {
-        let known = registry.device(id)?;
-        Some((known.number, known.owner_at(claim.time_ms)?))
-    });
-    let (device, owner) = match owned {
-        Some(None) => return Err(Reason::NotInsured),
-        Some(Some((device, owner))) => (Some(device), Some(owner)),
-        None => (None, None),
+fn claimant(registry: &Registry, insurer: &str, claim: &Claim) -> std::result::Result<u32, Reason> {
+    let owner = match claim.device.as_deref().map(|id| registry.device(id)) {
+        None => None,
+        Some(known) => {
+            let owner = known.and_then(|known| known.owner_at(claim.time_ms));
+            Some(owner.ok_or(Reason::NotInsured)?)
+        }
     };
     let covers = |policy: &Policy| {
         *policy.insurer == *insurer
@@ -122,7 +107,7 @@ fn claimant(
             .map(|(holder, _)| holder),
         None => owner.filter(|owner| registry.policies_of(*owner).iter().any(covers)),
     };
-    insured.map(|customer| Whose { customer, device }).ok_or(Reason::NotInsured)
+    insured.ok_or(Reason::NotInsured)
 }
 
 /// Whoever has a contract with this insurer, now or when the journey begins.
@@ -131,7 +116,7 @@ fn traveller(
     insurer: &str,
     trip: &Trip,
     now_ms: i64,
-) -> std::result::Result<Whose, Reason> {
+) -> std::result::Result<u32, Reason> {
     let named = trip.customer.as_deref().map(|id| registry.customer_number(id));
     let holder = trip.policy.as_deref().map(|id| registry.policy(id).map(|(holder, _)| holder));
     let customer = match (named, holder) {
@@ -146,7 +131,6 @@ fn traveller(
     };
     customer
         .filter(|customer| registry.policies_of(*customer).iter().any(covers))
-        .map(Whose::customer)
         .ok_or(Reason::NotInsured)
 }
 
@@ -165,6 +149,7 @@ fn who_was_told(connection: &Connection, insurer: &str, trigger: &str) -> Result
 
 /// Forgets all that was reported of a customer who is erased; returns how many reports that were.
 pub(crate) fn erase(connection: &Connection, customer: u32) -> Result<u64> {
+    connection.execute("DELETE FROM claim WHERE customer = ?1", [customer])?;
     let gone = connection.execute("DELETE FROM report WHERE customer = ?1", [customer])?;
     Ok(gone as u64)
 }

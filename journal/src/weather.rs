@@ -186,10 +186,9 @@ impl Writer {
         let mut wanted: Vec<_> = self
             .waiting
             .wanted()
-            .filter_map(|wanted| {
-                let fix = wanted.fix?;
-                Some((Cell::of(fix.lat(), fix.lon()), wanted.time_ms))
-            })
+            .filter_map(|wanted| Some((wanted.fix?, wanted.time_ms)))
+            .chain(self.claims.wanted())
+            .map(|(fix, time_ms)| (Cell::of(fix.lat(), fix.lon()), time_ms))
             .collect();
         wanted.sort_unstable();
         self.live.want_weather(wanted);

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Batch, Done};
 use crate::change::{Change, ChangeError, Changed};
+use crate::claims::{self, Claims};
 use crate::history::Histories;
 use crate::link::Links;
 use crate::live::{Health, Live, Notice, write};
@@ -76,6 +77,8 @@ pub struct Options {
     /// How far behind its device's newest reading one may come and still change events.
     pub horizon_ms: i64,
     pub quarantine_keep_ms: i64,
+    /// How long a claim waits for readings of its time, before it is answered without.
+    pub claim_wait_ms: i64,
     /// Most messages in a transaction: larger batches commit hardly faster, and wait longer.
     pub max_batch: usize,
     /// How many readings stay in the log before a pass seals them: [`LOG_READINGS`] unless there
@@ -247,6 +250,7 @@ pub(crate) struct Writer {
     pub(crate) clock: Clock,
     pub(crate) horizon_ms: i64,
     pub(crate) quarantine_keep_ms: i64,
+    pub(crate) claim_wait_ms: i64,
     pub(crate) weather_wait_ms: i64,
     pub(crate) weather_keep_ms: i64,
     pub(crate) log_most: u64,
@@ -254,6 +258,7 @@ pub(crate) struct Writer {
     pub(crate) counts: Counts,
     pub(crate) timers: Timers,
     pub(crate) waiting: Waiting,
+    pub(crate) claims: Claims,
     /// What feeds brought and is not committed yet.
     pub(crate) answers: Vec<WeatherAnswer>,
     /// Whether weather came since the waiting events were last looked at.
@@ -310,6 +315,7 @@ impl Writer {
         drop(statement);
         let last_weather = weather::load(connection, &mut core.world)?;
         let waiting = waiting::load(connection)?;
+        let claims = claims::load(connection)?;
         let windows = load_windows(connection)?;
         show_fleet(connection, &live, &core.registry.read())?;
         widen_cache(connection)?;
@@ -321,6 +327,7 @@ impl Writer {
             clock: options.clock,
             horizon_ms: options.horizon_ms,
             quarantine_keep_ms: options.quarantine_keep_ms,
+            claim_wait_ms: options.claim_wait_ms,
             weather_wait_ms: options.weather_wait_ms,
             weather_keep_ms: options.weather_keep_ms,
             log_most: options.log_readings,
@@ -329,6 +336,7 @@ impl Writer {
             timers,
             look_again: waiting.len() > 0,
             waiting,
+            claims,
             answers: Vec::new(),
             last_weather,
             windows,
@@ -377,7 +385,8 @@ impl Writer {
             }
             let due = self.timers.due(self.clock.now_ms());
             let work = !arrivals.is_empty() || !due.is_empty() || self.has_weather_work();
-            let work = work || !self.webhooks.is_empty();
+            let claims_due = self.claims.next_ms().is_some_and(|due| due <= self.clock.now_ms());
+            let work = work || claims_due || !self.webhooks.is_empty();
             if (work || self.cursors_waited()) && !self.persist(&mut arrivals, &mut arriving, &due)
             {
                 return;
@@ -460,7 +469,8 @@ impl Writer {
         if self.look_again {
             return Duration::ZERO;
         }
-        let timer = self.timers.next_ms().into_iter().chain(self.waiting.next_ms()).min();
+        let timers = self.timers.next_ms().into_iter().chain(self.waiting.next_ms());
+        let timer = timers.chain(self.claims.next_ms()).min();
         let timer = timer.map(|wake_ms| {
             self.clock.real(wake_ms - self.clock.now_ms()) + Duration::from_millis(1)
         });
@@ -577,6 +587,9 @@ impl Writer {
         for (event, device) in by_priority(&transaction, &self.core.rules, ready)? {
             batch.tell_waiting(device, event)?;
         }
+        for report in self.claims.due(now_ms) {
+            batch.look(report)?;
+        }
         batch.weather(&self.answers)?;
         let done = batch.finish()?;
         transaction.commit()?;
@@ -611,6 +624,7 @@ impl Writer {
         if self.windows.last() != Some(&done.slice.window) {
             self.windows.push(done.slice.window);
         }
+        done.claims.into_iter().for_each(|(report, watched)| self.claims.set(report, watched));
         self.apply_weather(done.weather);
         self.cursors.clear();
         self.put_away.clear();

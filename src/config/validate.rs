@@ -94,6 +94,9 @@ impl Config {
         if !(SHORTEST_HORIZON..=LONGEST_HORIZON).contains(&journal.horizon) {
             return wrong("journal.horizon", "must be from 5m to 30d");
         }
+        if journal.claim_wait > LONGEST_HORIZON {
+            return wrong("journal.claim_wait", "must be at most 30d");
+        }
         if !QUARANTINE_KEEP.contains(&journal.quarantine_keep) {
             return wrong("journal.quarantine_keep", "must be from 1h to 30d");
         }

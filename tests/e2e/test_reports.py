@@ -21,9 +21,9 @@ def test_reports_are_acknowledged_counted_and_explained(tmp_path, server):
         drive(car, "car-01")
         (crossing,) = wait_for("the trigger", server.triggers)
         before = server.counts()
-        for _ in range(2):
+        for mark in (8, 9):
             alpina.publish("trips/alpina", trip)
-            alpina.publish("feedback/alpina", {"trigger": crossing["id"], "mark": 9, "time": now_ms()})
+            alpina.publish("feedback/alpina", {"trigger": crossing["id"], "mark": mark, "time": now_ms()})
         # Another's: told apart from nobody's by nothing.
         for customer in ("anna", "bram", "nobody"):
             alpina.publish("trips/boreal" if customer == "anna" else "trips/alpina", {**trip, "customer": customer})

@@ -92,6 +92,7 @@ impl Site {
             clock: clock.clone(),
             horizon_ms: 72 * 3_600_000,
             quarantine_keep_ms: 86_400_000,
+            claim_wait_ms: 3_600_000,
             max_batch: 5_000,
             log_readings: 100_000,
             followers: Followers::default(),

@@ -105,6 +105,13 @@ detectors! {
     tyres: TyresUnfit "tyres_unfit", OdometerDoubted "odometer_doubted";
 }
 
+impl Memories {
+    /// The tyres and tread that a car has said it has.
+    pub(crate) fn fitted(&self) -> (Option<tyres::Tyre>, Option<f64>) {
+        self.tyres.fitted()
+    }
+}
+
 /// What a detector remembers of a device, and how it learns.
 pub(crate) trait Detector {
     /// Takes the next reading of the device's history.

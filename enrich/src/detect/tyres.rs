@@ -116,7 +116,7 @@ impl Tyre {
         }
     }
 
-    fn words(self) -> (&'static str, &'static str) {
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Summer => ("summer tyres", "zomerbanden"),
             Self::Winter => ("winter tyres", "winterbanden"),
@@ -178,6 +178,10 @@ fn drives(reading: &Reading) -> bool {
 }
 
 impl Memory {
+    pub(super) fn fitted(&self) -> (Option<Tyre>, Option<f64>) {
+        (self.tyre, self.tread_mm)
+    }
+
     fn look(
         &mut self,
         reading: &Reading,

@@ -3,6 +3,7 @@
 
 mod areas;
 mod check;
+mod claims;
 mod damage;
 mod follow;
 mod full;
@@ -197,6 +198,7 @@ impl Trial {
             clock: Clock::scaled(self.now_ms, 0.0),
             horizon_ms: self.horizon_ms,
             quarantine_keep_ms: 7 * 86_400_000,
+            claim_wait_ms: 3_600_000,
             max_batch: 5_000,
             log_readings: self.log_readings,
             followers: self.followers.clone(),

@@ -25,14 +25,14 @@ const MORE: &str = r#"
     from = "2020-01-01T00:00:00Z"
 "#;
 
-fn insured() -> Trial {
+pub(super) fn insured() -> Trial {
     let mut trial = Trial::new(u64::MAX);
     let file = format!("{REGISTRY}{MORE}");
     assert!(trial.change(Change::Import(RegistryFile::parse(&file).unwrap())));
     trial
 }
 
-fn message(insurer: &str, topic: &str, payload: &str) -> Arrival {
+pub(super) fn message(insurer: &str, topic: &str, payload: &str) -> Arrival {
     let payload = Bytes::copy_from_slice(payload.as_bytes());
     let decoded = Sources::default().with_insurers().read(topic, &payload, NOW_MS);
     let sender = Sender::Insurer(insurer.into());
@@ -40,14 +40,14 @@ fn message(insurer: &str, topic: &str, payload: &str) -> Arrival {
 }
 
 /// A claim of ten minutes ago.
-fn claim(insurer: &str, id: &str, about: &str) -> Arrival {
+pub(super) fn claim(insurer: &str, id: &str, about: &str) -> Arrival {
     let payload =
         format!(r#"{{"id":"{id}",{about},"time":{},"kind":"collision"}}"#, NOW_MS - 600_000);
     message(insurer, &format!("claims/{insurer}"), &payload)
 }
 
 impl Trial {
-    fn report(&mut self, arrival: Arrival) {
+    pub(super) fn report(&mut self, arrival: Arrival) {
         assert!(self.try_commit(&[arrival]));
         assert!(self.counts().balance(), "{:?}", self.counts());
     }

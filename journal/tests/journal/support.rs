@@ -55,6 +55,7 @@ pub(crate) fn options(dir: &Path, clock: Clock, log_readings: u64) -> Options {
         clock,
         horizon_ms: 72 * 3_600_000,
         quarantine_keep_ms: 7 * 86_400_000,
+        claim_wait_ms: 3_600_000,
         max_batch: 5_000,
         log_readings,
         followers: Followers::default(),

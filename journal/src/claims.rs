@@ -1,0 +1,372 @@
+//! Claims that are answered: at once, or when the data they wait for has come or has had time to; and
+//! again when a later reading changes the picture.
+//!
+//! What a claim is answered with is [`enrich::claim`]'s. It goes out in the insurer's sequence for
+//! winter tyres, under one id, and rests on the contract: withdrawing a consent does not take it back.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use enrich::claim::{AROUND_MS, Around, Car, Context, LEGAL_BASIS};
+use enrich::detect::tyres::Tyre;
+use enrich::registry::{Product, Registry};
+use enrich::trigger::Status;
+use enrich::weather::Joined;
+use ingest::report::{Claim, Report};
+use ingest::{DeviceKind, Fix, Reading};
+use rusqlite::{Connection, OptionalExtension, Result};
+use serde::Serialize;
+
+use crate::chunk;
+use crate::history::History;
+use crate::message::Message;
+use crate::outbox::{Entry, Outbox, Outcome, json, says_the_same, to_json};
+use crate::said::{next_sequence, said};
+use crate::seal::{base, damaged, decode_state};
+
+/// How long a claim is looked at again when readings around it come: what a car had not sent by then
+/// is not expected any more.
+const WATCHED_MS: i64 = 30 * 86_400_000;
+
+/// How long an answer is of use to who was away.
+const VALID_MS: i64 = 90 * 86_400_000;
+
+/// Claims looked at in one transaction: each reads a stretch of history. The rest follow in the next.
+const LOOKED_AT: usize = 64;
+
+/// Weather is waited for this long where a feed may still give it.
+const WEATHER_MS: i64 = 10_000;
+
+pub(crate) const TABLES: &str = "
+    -- Claims that are watched: looked at when `due_ms` has come, or when a reading around them has.
+    CREATE TABLE IF NOT EXISTS claim (
+        report INTEGER PRIMARY KEY, customer INTEGER NOT NULL, device INTEGER,
+        time_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL);
+";
+
+/// A claim that is watched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Watched {
+    pub(crate) customer: u32,
+    /// The car, where it is known which.
+    pub(crate) device: Option<u32>,
+    pub(crate) time_ms: i64,
+    pub(crate) due_ms: i64,
+    /// When it is watched no more.
+    pub(crate) until_ms: i64,
+    /// Where it waits for the weather of its hour.
+    pub(crate) wants: Option<Fix>,
+}
+
+/// All of them, by the number of their report.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    by_report: BTreeMap<i64, Watched>,
+    by_due: BTreeSet<(i64, i64)>,
+    by_device: HashMap<u32, Vec<i64>>,
+}
+
+impl Claims {
+    pub(crate) fn set(&mut self, report: i64, watched: Option<Watched>) {
+        let before = match watched {
+            Some(watched) => self.by_report.insert(report, watched),
+            None => self.by_report.remove(&report),
+        };
+        if let Some(before) = before {
+            self.by_due.remove(&(before.due_ms, report));
+            if let Some(claims) = before.device.and_then(|device| self.by_device.get_mut(&device)) {
+                claims.retain(|other| *other != report);
+            }
+        }
+        if let Some(watched) = watched {
+            self.by_due.insert((watched.due_ms, report));
+            if let Some(device) = watched.device {
+                self.by_device.entry(device).or_default().push(report);
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, report: i64) -> Option<Watched> {
+        self.by_report.get(&report).copied()
+    }
+
+    pub(crate) fn next_ms(&self) -> Option<i64> {
+        self.by_due.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    pub(crate) fn due(&self, now_ms: i64) -> Vec<i64> {
+        let due = self.by_due.range(..=(now_ms, i64::MAX));
+        due.take(LOOKED_AT).map(|(_, report)| *report).collect()
+    }
+
+    /// Where and for when weather is waited for.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = (Fix, i64)> {
+        self.by_report.values().filter_map(|watched| Some((watched.wants?, watched.time_ms)))
+    }
+
+    pub(crate) fn forget_customer(&mut self, customer: u32) {
+        let theirs = self.by_report.iter().filter(|(_, watched)| watched.customer == customer);
+        let theirs: Vec<i64> = theirs.map(|(report, _)| *report).collect();
+        theirs.into_iter().for_each(|report| self.set(report, None));
+    }
+
+    /// The claims that readings of a device may say something new about.
+    pub(crate) fn touched(&self, device: u32, stored: &[&Reading]) -> Vec<(i64, Watched)> {
+        let Some(claims) = self.by_device.get(&device) else { return Vec::new() };
+        let concern = |watched: &Watched| {
+            stored.iter().any(|reading| (reading.time_ms - watched.time_ms).abs() <= AROUND_MS)
+                || stored.iter().any(|reading| reading.time_ms >= watched.time_ms)
+                    && watched.due_ms < watched.until_ms
+        };
+        let watched = claims.iter().filter_map(|report| Some((*report, self.get(*report)?)));
+        watched.filter(|(_, watched)| concern(watched)).collect()
+    }
+}
+
+pub(crate) fn load(connection: &Connection) -> Result<Claims> {
+    let mut claims = Claims::default();
+    let mut select = connection
+        .prepare("SELECT report, customer, device, time_ms, due_ms, until_ms FROM claim")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let watched = Watched {
+            customer: row.get(1)?,
+            device: row.get(2)?,
+            time_ms: row.get(3)?,
+            due_ms: row.get(4)?,
+            until_ms: row.get(5)?,
+            wants: None,
+        };
+        claims.set(row.get(0)?, Some(watched));
+    }
+    Ok(claims)
+}
+
+pub(crate) fn write(connection: &Connection, report: i64, watched: Option<Watched>) -> Result<()> {
+    match watched {
+        Some(watched) => connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO claim (report, customer, device, time_ms, due_ms, until_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute((
+                report,
+                watched.customer,
+                watched.device,
+                watched.time_ms,
+                watched.due_ms,
+                watched.until_ms,
+            ))?,
+        None => {
+            connection.prepare_cached("DELETE FROM claim WHERE report = ?1")?.execute([report])?
+        }
+    };
+    Ok(())
+}
+
+/// A claim that has just been reported.
+pub(crate) fn begin(registry: &Registry, claim: &Claim, customer: u32, now_ms: i64) -> Watched {
+    let (device, _) = car(registry, claim, customer);
+    let until_ms = now_ms + WATCHED_MS;
+    Watched { customer, device, time_ms: claim.time_ms, due_ms: now_ms, until_ms, wants: None }
+}
+
+/// The reports that a report takes the place of: the same claim, as it was told before.
+pub(crate) fn corrected(connection: &Connection, report: i64) -> Result<Vec<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT old.number FROM report AS old JOIN report AS new USING (insurer, kind, id)
+             WHERE new.number = ?1 AND old.number != ?1",
+        )?
+        .query_map([report], |row| row.get(0))?
+        .collect()
+}
+
+/// The car that a claim names, or the only one that the customer had then.
+fn car(registry: &Registry, claim: &Claim, customer: u32) -> (Option<u32>, Car) {
+    if let Some(known) = claim.device.as_deref().and_then(|id| registry.device(id)) {
+        return (Some(known.number), Car::Known);
+    }
+    let mut cars = registry.devices_of(customer).filter(|known| {
+        known.device.kind == DeviceKind::Car && known.owner_at(claim.time_ms) == Some(customer)
+    });
+    match (cars.next(), cars.next()) {
+        (None, _) => (None, Car::None),
+        (Some(only), None) => (Some(only.number), Car::Known),
+        (Some(_), Some(_)) => (None, Car::Several),
+    }
+}
+
+/// The tyres and tread that a car had said it has.
+type Fitted = (Option<Tyre>, Option<f64>);
+
+/// Where the history of one device is to be found.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretch<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) history: Option<&'a History>,
+    pub(crate) windows: &'a [i64],
+    pub(crate) device: u32,
+}
+
+impl Stretch<'_> {
+    /// The readings from one moment up to another and some around them, and the tyres that the car
+    /// had said before the first of these.
+    fn around(&self, from_ms: i64, to_ms: i64) -> Result<(Vec<Reading>, Fitted)> {
+        let open = self.history.map(|history| history.open.readings()).unwrap_or_default();
+        let start_ms = self.history.map_or(i64::MIN, |history| history.start_ms);
+        let mut known = base(self.connection, self.device)?;
+        let mut readings = open;
+        if from_ms < start_ms {
+            let mut chunks = self.connection.prepare_cached(
+                "SELECT start_ms, state, columns FROM chunk
+                 WHERE window = ?1 AND device = ?2 AND start_ms <= ?3 ORDER BY start_ms DESC",
+            )?;
+            'all: for window in self.windows.iter().rev() {
+                let mut rows = chunks.query((window, self.device, to_ms))?;
+                while let Some(row) = rows.next()? {
+                    readings.extend(chunk::open(row.get_ref(2)?.as_blob()?).map_err(damaged)?);
+                    known = decode_state(row.get_ref(1)?.as_blob()?)?;
+                    if row.get::<_, i64>(0)? <= from_ms {
+                        break 'all;
+                    }
+                }
+            }
+        }
+        readings.retain(|reading| reading.time_ms <= to_ms);
+        readings.sort_by(Reading::history_order);
+        readings.dedup_by(|a, b| a.history_order(b).is_eq());
+        Ok((readings, known.fitted()))
+    }
+}
+
+/// What looking at a claim needs beside the outbox.
+pub(crate) struct Looking<'a> {
+    pub(crate) report: i64,
+    pub(crate) watched: Watched,
+    pub(crate) stretch: Option<Stretch<'a>>,
+    /// Until when the car was heard of.
+    pub(crate) heard_until_ms: Option<i64>,
+    /// How long a claim waits for readings of its time.
+    pub(crate) wait_ms: i64,
+}
+
+/// All that an answer was computed from, but for the readings.
+#[derive(Serialize)]
+struct Evidence<'a> {
+    legal_basis: &'static str,
+    insurer: &'a str,
+    customer: &'a str,
+    device: Option<&'a str>,
+    claim: &'a Claim,
+    /// How many readings around it were looked at, and the hash of them.
+    readings: usize,
+    readings_sha256: String,
+    fix: Option<Fix>,
+    weather: Option<&'a Joined>,
+    registry_version: u64,
+    now_ms: i64,
+}
+
+impl Outbox<'_> {
+    /// Answers a claim, or says until when it waits; `None`: it is watched no more.
+    pub(crate) fn look(&mut self, looking: &Looking<'_>) -> Result<Option<Watched>> {
+        let Looking { report, watched, stretch, .. } = *looking;
+        let row = self
+            .connection
+            .prepare_cached("SELECT insurer, received_ms, body FROM report WHERE number = ?1")?
+            .query_row([report], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, json(row, 2)?))
+            })
+            .optional()?;
+        let Some((insurer, received_ms, Report::Claim(claim))) = row else { return Ok(None) };
+        let now_ms = self.now_ms;
+        if watched.until_ms <= now_ms {
+            return Ok(None);
+        }
+        let deadline_ms = received_ms + looking.wait_ms;
+        let heard = looking.heard_until_ms.is_some_and(|heard_ms| heard_ms >= claim.time_ms);
+        if watched.device.is_some() && !heard && now_ms < deadline_ms {
+            return Ok(Some(Watched { due_ms: deadline_ms, ..watched }));
+        }
+        let (car, mut readings, fitted_before) = match stretch {
+            None => (car(self.registry, &claim, watched.customer).1, Vec::new(), (None, None)),
+            Some(stretch) => {
+                let (from_ms, to_ms) = (claim.time_ms - AROUND_MS, claim.time_ms + AROUND_MS);
+                let (readings, fitted) = stretch.around(from_ms, to_ms)?;
+                (Car::Known, readings, fitted)
+            }
+        };
+        if let Some(known) = watched.device.and_then(|n| self.registry.device_by_number(n)) {
+            readings.retain(|reading| known.owner_at(reading.time_ms) == Some(watched.customer));
+        }
+        let around = Around {
+            claim: &claim,
+            car,
+            readings: &readings,
+            fitted_before,
+            world: self.world,
+            now_ms,
+        };
+        let context = Context::of(&around);
+        let may_come = context.weather.value.is_none()
+            && self.world.weather.may_come(claim.time_ms, now_ms)
+            && now_ms < received_ms + WEATHER_MS;
+        if let Some(place) = context.place.value.as_ref().filter(|_| may_come) {
+            let (due_ms, wants) = (received_ms + WEATHER_MS, Some(place.fix));
+            return Ok(Some(Watched { due_ms, wants, ..watched }));
+        }
+        self.tell_claim((&*insurer, &claim, received_ms), watched, &context, &readings)?;
+        Ok(Some(Watched { due_ms: watched.until_ms, wants: None, ..watched }))
+    }
+
+    fn tell_claim(
+        &mut self,
+        (insurer, claim, received_ms): (&str, &Claim, i64),
+        watched: Watched,
+        context: &Context,
+        readings: &[Reading],
+    ) -> Result<()> {
+        let Some(customer) = self.registry.customer(watched.customer) else { return Ok(()) };
+        let device = watched.device.and_then(|number| self.registry.device_by_number(number));
+        let evidence = to_json(&Evidence {
+            legal_basis: LEGAL_BASIS,
+            insurer,
+            customer: &customer.id,
+            device: device.map(|known| &*known.device.id),
+            claim,
+            readings: readings.len(),
+            readings_sha256: enrich::trigger::sha256_hex(to_json(&readings)?.as_bytes()),
+            fix: context.place.value.as_ref().map(|place| place.fix),
+            weather: context.weather.value.as_ref(),
+            registry_version: self.registry.version,
+            now_ms: self.now_ms,
+        })?;
+        let expires_ms = received_ms + VALID_MS;
+        let data = context.data(claim, expires_ms, &evidence);
+        let id = self.key.claim_id(insurer, &claim.id, &customer.id);
+        let before = said(self.connection, &id)?;
+        let (status, revision, subject) = match before {
+            None => (Status::Fired, 0, self.key.subject(insurer, &customer.id)),
+            Some(before) if says_the_same(before.data.as_ref(), &data) => return Ok(()),
+            Some(before) => (Status::Revised, before.revision + 1, before.subject),
+        };
+        let customer = watched.customer;
+        let message = Message { id, subject, customer, event: -1, data, evidence };
+        let product = Product::WinterTyres.name();
+        let sequence = next_sequence(self.connection, insurer, product)?;
+        let event = message.event(self.now_ms, status, revision, Some(sequence));
+        self.insert(Entry {
+            message: &message,
+            event: &event,
+            status,
+            outcome: Outcome::Released,
+            reason: None,
+            counts: false,
+            insurer,
+            product,
+            purpose: LEGAL_BASIS,
+            sequence: Some(sequence),
+            expires_ms,
+        })
+    }
+}

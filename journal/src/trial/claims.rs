@@ -1,0 +1,168 @@
+//! Claims and their answers, on trial.
+
+use enrich::privacy::Content;
+use enrich::trigger::{CloudEvent, TriggerData};
+use ingest::{Fix, Measure, Reading, Value};
+use serde_json::Value as Json;
+
+use super::report::{claim, insured};
+use super::{NETHERLANDS, NOW_MS, Trial};
+use crate::Change;
+
+/// When [`claim`]s happened.
+const THEN_MS: i64 = NOW_MS - 600_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Seconds after the claim, on tyres as the measure lists them.
+fn drives(seconds: i64, tyre: Option<u8>) -> Reading {
+    let mut measures = vec![(Measure::SpeedMps, Value::Number(20.0))];
+    measures.extend(tyre.map(|tyre| (Measure::Tyre, Value::Choice(tyre))));
+    let fix = Fix::new(NETHERLANDS.0, NETHERLANDS.1, Some(5.0));
+    Reading { time_ms: THEN_MS + seconds * 1_000, seq: None, fix, measures }
+}
+
+impl Trial {
+    fn told_of_claims(&self) -> Vec<CloudEvent<Content>> {
+        let rows = self.reader().triggers_after("alpina", "winter_tyres", 0, 100).unwrap();
+        rows.into_iter().map(|row| row.body).collect()
+    }
+
+    fn answers(&self) -> Vec<TriggerData> {
+        let events = self.told_of_claims();
+        events.iter().filter_map(|event| event.data.trigger().cloned()).collect()
+    }
+
+    /// What is due is looked at.
+    fn settle(&mut self) {
+        for _ in 0..3 {
+            assert!(self.try_commit(&[]));
+        }
+    }
+}
+
+fn of<'a>(data: &'a TriggerData, finding: &str) -> (&'a str, &'a str) {
+    let found = &data.told[finding];
+    (found["certainty"].as_str().unwrap(), found["reason"].as_str().unwrap())
+}
+
+#[test]
+fn a_claim_is_answered_once_and_revised_when_the_picture_changes() {
+    let mut trial = insured();
+    trial.at(NOW_MS);
+    trial.send("car-a", &[drives(-40, None), drives(-5, None), drives(5, None)]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.settle();
+    trial.settle();
+    let [answer] = &trial.answers()[..] else { panic!("{:?}", trial.answers()) };
+    assert_eq!(answer.told["claim"]["id"], "C-1");
+    assert_eq!(answer.told["legal_basis"], "contract");
+    assert_eq!(answer.told["place"]["country"], "NL");
+    assert_eq!(of(answer, "speed"), ("certain", "said_by_the_car"));
+    assert_eq!(of(answer, "tyres"), ("unknown", "never_said"));
+    // Late: which tyres it had. What says nothing new is not said again.
+    trial.send("car-a", &[drives(-30, Some(1))]);
+    trial.settle();
+    trial.send("car-a", &[drives(-20, Some(1))]);
+    trial.settle();
+    trial.restart();
+    trial.settle();
+    let events = trial.told_of_claims();
+    assert_eq!(events.len(), 2);
+    assert_eq!((&events[0].id, events[0].revision), (&events[1].id, 0));
+    assert_eq!((events[1].revision, &*events[1].kind), (1, "io.datanaut.trigger.revised"));
+    assert_eq!(trial.answers()[1].told["tyres"]["fitted"], "winter");
+    let told = serde_json::to_string(&events).unwrap();
+    assert!(!told.contains("car-a") && !told.contains("anna") && !told.contains("50.7"), "{told}");
+}
+
+#[test]
+fn a_claim_waits_for_its_time_and_then_says_what_is_missing() {
+    let mut trial = insured();
+    trial.at(NOW_MS);
+    trial.send("car-a", &[drives(-3_000, Some(0))]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.settle();
+    assert_eq!(trial.answers(), [], "it waits");
+    trial.restart();
+    trial.at(NOW_MS + HOUR_MS - 1);
+    trial.settle();
+    assert_eq!(trial.answers(), [], "also over a restart");
+    trial.at(NOW_MS + HOUR_MS);
+    trial.settle();
+    let [answer] = &trial.answers()[..] else { panic!("{:?}", trial.answers()) };
+    assert_eq!(of(answer, "place"), ("unknown", "no_readings_around_then"));
+    assert_eq!(of(answer, "tyres"), ("likely", "said_at_another_time"));
+    // What it waited for comes after all.
+    trial.send("car-a", &[drives(-2, None), drives(2, None)]);
+    trial.settle();
+    let answers = trial.answers();
+    assert_eq!((answers.len(), of(&answers[1], "place").0), (2, "certain"));
+}
+
+#[test]
+fn what_comes_while_it_waits_ends_the_wait() {
+    let mut trial = insured();
+    trial.at(NOW_MS);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.settle();
+    trial.send("car-a", &[drives(-1, Some(0)), drives(1, None)]);
+    trial.settle();
+    let answers = trial.answers();
+    assert_eq!((answers.len(), &answers[0].told["tyres"]["fitted"]), (1, &Json::from("summer")));
+}
+
+#[test]
+fn who_has_several_cars_is_asked_which() {
+    let mut trial = insured();
+    trial.at(NOW_MS);
+    // Anna bought a second one five minutes after it happened.
+    trial.report(claim("alpina", "C-1", r#""policy":"W-a""#));
+    trial.send("car-a", &[drives(0, Some(1))]);
+    trial.settle();
+    assert_eq!(trial.answers()[0].told["tyres"]["fitted"], "winter");
+    let later = r#""policy":"W-a","lat":50.78,"lon":5.985"#;
+    let mut message = claim("alpina", "C-2", later);
+    let payload = String::from_utf8(message.payload.to_vec()).unwrap();
+    let payload = payload.replace(&THEN_MS.to_string(), &NOW_MS.to_string());
+    message = super::report::message("alpina", "claims/alpina", &payload);
+    trial.report(message);
+    trial.settle();
+    let answers = trial.answers();
+    assert_eq!(of(answers.last().unwrap(), "tyres"), ("unknown", "several_cars"));
+    assert_eq!(of(answers.last().unwrap(), "place"), ("likely", "said_by_the_insurer"));
+}
+
+#[test]
+fn a_correction_revises_and_a_withdrawal_takes_nothing_back() {
+    let mut trial = insured();
+    trial.at(NOW_MS);
+    trial.send("car-a", &[drives(-5, Some(1)), drives(5, None)]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.settle();
+    trial.report(claim("alpina", "C-1", r#""device":"car-a","lat":52.0,"lon":5.1"#));
+    trial.settle();
+    assert_eq!(trial.answers().len(), 2);
+    assert_eq!(of(&trial.answers()[1], "place"), ("likely", "the_car_was_elsewhere"));
+    let (customer, insurer) = ("anna".into(), "alpina".into());
+    for purpose in [enrich::registry::Product::Travel, enrich::registry::Product::WinterTyres] {
+        let change = Change::Withdraw {
+            customer: std::sync::Arc::clone(&customer),
+            insurer: std::sync::Arc::clone(&insurer),
+            purpose,
+        };
+        trial.change(change);
+    }
+    trial.purge_all();
+    trial.settle();
+    assert_eq!(trial.answers().len(), 2, "they rest on the contract");
+    // Its readings are gone, and a new claim says so.
+    trial.report(claim("alpina", "C-2", r#""device":"car-a""#));
+    trial.at(NOW_MS + HOUR_MS);
+    trial.settle();
+    let answers = trial.answers();
+    assert_eq!(of(answers.last().unwrap(), "tyres"), ("unknown", "no_readings_around_then"));
+    assert!(trial.change(Change::Erase { customer }));
+    trial.purge_all();
+    trial.settle();
+    assert_eq!(trial.answers(), [], "an erasure does");
+}
