@@ -7,6 +7,7 @@ mod place;
 mod quarantine;
 mod rules;
 mod serve;
+mod study;
 mod subject;
 mod trigger;
 mod webhook;
@@ -22,6 +23,7 @@ pub(crate) use place::WhereArgs;
 pub(crate) use quarantine::{ListArgs, QuarantineCommand, RowsArgs, ShowArgs};
 pub(crate) use rules::{BacktestArgs, RulesCommand};
 pub(crate) use serve::{CheckArgs, ServeArgs};
+pub(crate) use study::{StudyArgs, StudyCommand};
 pub(crate) use subject::SubjectCommand;
 pub(crate) use trigger::TriggerCommand;
 pub(crate) use webhook::{DeadArgs, ResendArgs, ResumeArgs, WebhookCommand};
@@ -99,6 +101,11 @@ pub(crate) enum Command {
     /// Check, list and try the rules that decide who is told what
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Find out from the journal whether drivers with winter tyres drive and crash otherwise
+    ///
+    /// Reads the journal, also while the server runs.
+    #[command(subcommand)]
+    Study(StudyCommand),
     /// Write Datanaut's access rules for another broker
     ///
     /// Needs no server. Who may publish and subscribe to what, as the embedded broker has it.

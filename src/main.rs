@@ -9,6 +9,7 @@ mod people;
 mod quarantine;
 mod rules;
 mod serve;
+mod study;
 mod trigger;
 mod weather;
 mod webhook;
@@ -75,6 +76,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Some(Command::Rules(command)) => rules::run(&command),
         Some(Command::Acl(args)) => acl::run(&args),
+        Some(Command::Study(command)) => study::run(&command),
         Some(Command::Where(args)) => whereabouts::run(&args),
         None => {
             let config = config::Config::for_serving(&cli.serve)?;

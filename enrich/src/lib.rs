@@ -22,6 +22,7 @@ pub mod registry;
 pub mod relevance;
 pub mod road;
 pub mod rules;
+pub mod study;
 pub mod sample;
 pub mod trigger;
 pub mod weather;

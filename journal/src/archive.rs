@@ -7,10 +7,12 @@ use enrich::registry::{Known, Registry};
 use enrich::rules::RuleSet;
 use enrich::{DeviceState, Event, World};
 use ingest::Reading;
+use ingest::report::{Claim, Report};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::ReadError;
 use crate::chunk;
+use crate::claims;
 use crate::history::{Histories, run};
 use crate::outbox::json;
 use crate::recover::load_histories;
@@ -98,6 +100,59 @@ impl Archive {
             Found { event, reading }
         });
         Ok(found.collect())
+    }
+
+    /// Hands over a device's readings in history order, one by one: a chunk of them is in memory.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub fn each_reading(
+        &self,
+        device: &Known,
+        mut take: impl FnMut(&Reading),
+    ) -> Result<(), ReadError> {
+        let connection = open_reader(&self.dir)?;
+        let history = self.open.get(device.number);
+        // What was open when this was opened may have been sealed since.
+        let start_ms = history.map_or(i64::MAX, |history| history.start_ms);
+        let mut windows = connection.prepare("SELECT number FROM window ORDER BY number")?;
+        let mut chunks = connection.prepare(
+            "SELECT columns FROM chunk WHERE window = ?1 AND device = ?2 ORDER BY start_ms",
+        )?;
+        for window in windows.query_map([], |row| row.get::<_, i64>(0))? {
+            let mut rows = chunks.query((window?, device.number))?;
+            while let Some(row) = rows.next()? {
+                let columns = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+                let sealed = chunk::open(columns).map_err(damaged)?;
+                sealed.iter().filter(|reading| reading.time_ms < start_ms).for_each(&mut take);
+            }
+        }
+        let open = history.map(|history| history.open.readings()).unwrap_or_default();
+        open.iter().for_each(take);
+        Ok(())
+    }
+
+    /// The claims that were reported of a device or, where they name none, of whoever had only that
+    /// car then; each as it was last told.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn claims(&self) -> Result<HashMap<u32, Vec<Claim>>, ReadError> {
+        let connection = open_reader(&self.dir)?;
+        let mut select = connection.prepare(
+            "SELECT customer, body FROM report AS last WHERE kind = 'claim' AND number =
+                 (SELECT max(number) FROM report
+                  WHERE insurer = last.insurer AND kind = 'claim' AND id = last.id)",
+        )?;
+        let rows = select.query_map([], |row| Ok((row.get(0)?, json::<Report>(row, 1)?)))?;
+        let mut of_device: HashMap<u32, Vec<Claim>> = HashMap::new();
+        for row in rows {
+            let (customer, Report::Claim(claim)) = row? else { continue };
+            if let (Some(device), _) = claims::car(&self.registry, &claim, customer) {
+                of_device.entry(device).or_default().push(claim);
+            }
+        }
+        Ok(of_device)
     }
 
     /// The sealed stretches from the one that holds `since_ms` on, and what was known at its start.

@@ -182,7 +182,7 @@ pub(crate) fn corrected(connection: &Connection, report: i64) -> Result<Vec<i64>
 }
 
 /// The car that a claim names, or the only one that the customer had then.
-fn car(registry: &Registry, claim: &Claim, customer: u32) -> (Option<u32>, Car) {
+pub(crate) fn car(registry: &Registry, claim: &Claim, customer: u32) -> (Option<u32>, Car) {
     if let Some(known) = claim.device.as_deref().and_then(|id| registry.device(id)) {
         return (Some(known.number), Car::Known);
     }
