@@ -6,6 +6,7 @@ mod error;
 mod influx;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod validate;
 mod weather;
 mod webhook;
@@ -24,6 +25,7 @@ use serde::de::{self, Deserialize, Deserializer};
 pub(crate) use collect::{Collector, summary as collecting};
 pub(crate) use error::ConfigError;
 pub(crate) use influx::{Influx, summary as writing_to_influx};
+pub(crate) use tls::TlsTable;
 pub(crate) use weather::{Feed as WeatherFeed, Feeds, Weather};
 pub(crate) use webhook::Webhook;
 
@@ -41,6 +43,8 @@ pub(crate) struct Config {
     /// Where insurers want their triggers posted.
     pub(crate) webhook: Vec<Webhook>,
     pub(crate) http: Http,
+    /// What the ports for TLS show.
+    pub(crate) tls: Option<TlsTable>,
     pub(crate) data: Data,
     pub(crate) sim: Sim,
     pub(crate) clock: ClockStart,
@@ -62,7 +66,9 @@ pub(crate) struct Mqtt {
     listen: SocketAddr,
     /// Takes the place of the port in `listen`.
     port: Option<Port>,
-    /// Whether clients may come without a token; on a loopback address only.
+    /// A port for TLS beside it.
+    pub(crate) tls_listen: Option<SocketAddr>,
+    /// Whether clients of the plain port may come without a token; on a loopback address only.
     pub(crate) anonymous: bool,
     /// `None`: as many as the limit on open files allows.
     pub(crate) max_clients: Option<NonZeroUsize>,
@@ -85,7 +91,14 @@ impl Mqtt {
 impl Default for Mqtt {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 1883));
-        Self { embedded: true, listen, port: None, anonymous: true, max_clients: None }
+        Self {
+            embedded: true,
+            listen,
+            port: None,
+            tls_listen: None,
+            anonymous: true,
+            max_clients: None,
+        }
     }
 }
 
@@ -142,6 +155,8 @@ impl<'de> Deserialize<'de> for Port {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
+    /// A port for TLS beside it.
+    pub(crate) tls_listen: Option<SocketAddr>,
     /// Needed where others than this machine can reach it.
     pub(crate) operator: Vec<Operator>,
 }
@@ -159,7 +174,7 @@ pub(crate) struct Operator {
 impl Default for Http {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-        Self { listen, operator: Vec::new() }
+        Self { listen, tls_listen: None, operator: Vec::new() }
     }
 }
 

@@ -1,5 +1,6 @@
 mod acl;
 mod bench;
+mod certificates;
 mod check;
 mod cli;
 mod client;

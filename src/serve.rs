@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use dashboards::{App, Info, Webhook};
+use dashboards::{App, Info, Ports, Webhook};
 use deliver::influx::Influx;
 use deliver::webhooks::{Endpoint, WebhookReport, Webhooks};
 use enrich::World;
@@ -14,6 +14,7 @@ use enrich::places::{Areas, Atlas, risk_areas};
 use enrich::registry::{Entry, RegistryFile};
 use ingest::broker::{Account, BrokerOptions, Credentials, TokenHash};
 use ingest::source::Sources;
+use ingest::tls::Tls;
 use ingest::{Arrival, Clock};
 use journal::{Followers, Health, Journal, Quarantine, SharedRegistry, Started};
 use tokio::net::TcpListener;
@@ -21,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, writing_to_influx};
 use crate::front::{Front, Home, Sides};
-use crate::{rules, weather};
+use crate::{certificates, rules, weather};
 
 /// The registry of the demo.
 const DEMO_REGISTRY: &str = include_str!("../registry.toml");
@@ -36,7 +37,13 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     let Started { journal, arrivals } = started;
     let listener = listen(config.http.listen).await?;
     let http = listener.local_addr().context("the web server's address")?;
-    let sides = sides(config, journal.registry())?;
+    let tls = config.tls_ports()?;
+    let certificates = tls.shown();
+    let tls_listener = match tls.http {
+        Some((addr, tls)) => Some((listen(addr).await?, tls)),
+        None => None,
+    };
+    let sides = sides(config, journal.registry(), tls.mqtt)?;
     let quarantine = quarantine(config, &journal, &arrivals)?;
     let influx = influx(config, &journal, &clock)?;
     let asking = weather::ask(config, &journal, &clock)?;
@@ -63,7 +70,11 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         clock,
     };
     let webhooks = tokio::spawn(webhooks.run(stopped.clone()));
-    let mut page = tokio::spawn(dashboards::serve(listener, app, until(stopped.clone())));
+    let ports = Ports { plain: listener, tls: tls_listener };
+    let mut page = tokio::spawn(dashboards::serve(ports, app, until(stopped.clone())));
+    if !certificates.is_empty() {
+        tokio::spawn(certificates::watch(certificates, stopped.clone()));
+    }
     if let Some(dir) = &config.rules.dir {
         let relevance = config.relevance.parsed()?;
         tokio::spawn(rules::watch(dir.clone(), relevance, journal.clone(), stopped.clone()));
@@ -188,7 +199,11 @@ fn seed(config: &Config) -> Result<Vec<Entry>> {
     RegistryFile::parse(&text).context(name)
 }
 
-fn sides(config: &Config, registry: SharedRegistry) -> Result<Sides> {
+fn sides(
+    config: &Config,
+    registry: SharedRegistry,
+    tls: Option<(SocketAddr, Tls)>,
+) -> Result<Sides> {
     let collectors = config.collectors()?;
     let home = match collectors.first() {
         Some(first) if !config.mqtt.embedded => {
@@ -205,6 +220,7 @@ fn sides(config: &Config, registry: SharedRegistry) -> Result<Sides> {
                 listen: config.mqtt.addr(),
                 port_auto: config.mqtt.port_auto(),
                 max_clients: config.mqtt.max_clients.map(Into::into),
+                tls,
                 anonymous: config.mqtt.anonymous,
                 credentials: credentials(registry),
             };
@@ -333,6 +349,12 @@ fn welcome(config: &Config, mqtt: SocketAddr, http: SocketAddr) {
     println!("  page     http://{http}");
     if config.mqtt.embedded {
         println!("  MQTT     mqtt://{mqtt}   (devices publish on telemetry/{{kind}}/{{device}})");
+    }
+    if let Some(addr) = config.mqtt.tls_listen {
+        println!("  MQTT     mqtts://{addr}");
+    }
+    if let Some(addr) = config.http.tls_listen {
+        println!("  page     https://{addr}");
     }
     for collector in &config.collector {
         println!("  collects from {}", collector.url);

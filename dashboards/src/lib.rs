@@ -11,6 +11,7 @@ mod basemap;
 mod contracts;
 mod door;
 mod health;
+mod listener;
 mod login;
 mod me;
 mod metrics;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use deliver::influx::InfluxReport;
 use deliver::webhooks::WebhookReport;
 use ingest::Clock;
+use ingest::tls::Tls;
 use ingest::weather::FeedStatuses;
 use journal::{Journal, Live, Quarantine, Reader, SharedRegistry};
 use tokio::net::TcpListener;
@@ -41,6 +43,7 @@ pub use login::{Operator, Role, new_token};
 
 use api::triggers::Waiting;
 use basemap::Basemap;
+use listener::{From, TlsListener};
 use login::Login;
 use reads::Reads;
 use stream::Feed;
@@ -112,14 +115,21 @@ pub(crate) struct Site {
     pub(crate) login: Login,
 }
 
+/// Where requests come in.
+#[derive(Debug)]
+pub struct Ports {
+    pub plain: TcpListener,
+    pub tls: Option<(TcpListener, Tls)>,
+}
+
 /// Answers requests until `shutdown`; then ends the live streams, lets answers under way finish
 /// for at most two seconds, and returns.
 pub async fn serve(
-    listener: TcpListener,
+    ports: Ports,
     app: App,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let addr = listener.local_addr().map_err(ServeError::Listen)?;
+    let addr = ports.plain.local_addr().map_err(ServeError::Listen)?;
     let (ending, mut ended) = watch::channel(false);
     let site = Arc::new(Site {
         reads: Reads::new(app.reader.clone()),
@@ -140,15 +150,18 @@ pub async fn serve(
         }
     };
     let router = door::router(Arc::clone(&site), addr);
-    let router = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(stop);
+    let router = router.into_make_service_with_connect_info::<From>();
+    let plain = axum::serve(ports.plain, router).with_graceful_shutdown(stop).into_future();
+    let encrypted = encrypted(ports.tls, &site, ended.clone())?;
     let drained = async {
         // An error means that the server is gone already.
         ended.wait_for(|ended| *ended).await.ok();
         tokio::time::sleep(DRAIN).await;
     };
     let outcome = tokio::select! {
-        outcome = server.into_future() => outcome.map_err(ServeError::Ended),
+        outcome = async { tokio::try_join!(plain, encrypted) } => {
+            outcome.map(|_| ()).map_err(ServeError::Ended)
+        }
         () = drained => {
             tracing::warn!("left slow readers of the web server behind");
             Ok(())
@@ -156,4 +169,25 @@ pub async fn serve(
     };
     news.abort();
     outcome
+}
+
+/// The same on the port for TLS, if there is one; until `ended`.
+fn encrypted(
+    port: Option<(TcpListener, Tls)>,
+    site: &Arc<Site>,
+    mut ended: watch::Receiver<bool>,
+) -> Result<impl Future<Output = std::io::Result<()>>, ServeError> {
+    let listener = port.map(|(listener, tls)| TlsListener::new(listener, tls)).transpose();
+    let listener = listener.map_err(ServeError::Listen)?;
+    let site = Arc::clone(site);
+    Ok(async move {
+        let Some(listener) = listener else { return Ok(()) };
+        let router = door::router(site, axum::serve::Listener::local_addr(&listener)?);
+        let router = router.into_make_service_with_connect_info::<From>();
+        let stop = async move {
+            // An error means that the server is gone already.
+            ended.wait_for(|ended| *ended).await.ok();
+        };
+        axum::serve(listener, router).with_graceful_shutdown(stop).await
+    })
 }

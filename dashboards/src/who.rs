@@ -1,6 +1,6 @@
 //! Who asks: an insurer by its token, or whoever may use this address at all.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use enrich::registry::Registry;
 use enrich::trigger::{same_secret, sha256_hex};
 
 use crate::Site;
+use crate::listener::From;
 use crate::login;
 use crate::problem::Problem;
 
@@ -32,7 +33,7 @@ const FOR_INSURERS: [&str; 2] = ["/v1/triggers", "/v1/subjects"];
 /// an insurer's business.
 pub(crate) async fn admit(
     State(site): State<Arc<Site>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(From(peer)): ConnectInfo<From>,
     mut request: Request,
     next: Next,
 ) -> Response {

@@ -13,6 +13,8 @@ pub mod broker;
 #[cfg(feature = "collector")]
 pub mod collector;
 pub mod access;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod topic;
 pub mod source;
 pub mod formats;

@@ -45,6 +45,7 @@ impl Config {
             );
         }
         self.validate_operators()?;
+        self.validate_tls()?;
         if self.data.dir.as_os_str().is_empty() {
             return wrong("data.dir", "is empty: name a folder for the journal");
         }
@@ -67,14 +68,19 @@ impl Config {
     }
 
     fn validate_operators(&self) -> Result<(), Wrong> {
-        let Http { listen, operator } = &self.http;
-        if operator.is_empty() && !listen.ip().to_canonical().is_loopback() {
+        let Http { listen, tls_listen, operator } = &self.http;
+        let ports = [("http.listen", Some(listen)), ("http.tls_listen", tls_listen.as_ref())];
+        let reachable =
+            |(_, addr): &(_, Option<&std::net::SocketAddr>)| addr.is_some_and(is_reachable);
+        if let Some((key, Some(listen))) = ports.into_iter().find(reachable)
+            && operator.is_empty()
+        {
             let what = format!(
                 "{listen} is reachable from other machines, and anyone could see and change \
                  everything: add an [[http.operator]] with a token (datanaut token), or listen on \
                  127.0.0.1"
             );
-            return wrong("http.listen", what);
+            return wrong(key, what);
         }
         let is_hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
         match operator.iter().find(|operator| !is_hash(&operator.token_sha256)) {
@@ -124,11 +130,15 @@ impl Config {
     /// What works but deserves a second look.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let http = self.http.listen;
-        if !http.ip().to_canonical().is_loopback() {
-            warnings.push(format!(
-                "http.listen: {http} is reachable from other machines, and tokens go there without TLS: put a proxy with TLS in front of it"
-            ));
+        let mqtt = self.mqtt.embedded.then(|| self.mqtt.addr());
+        for (section, listen) in [("mqtt", mqtt), ("http", Some(self.http.listen))] {
+            if let Some(listen) = listen.filter(is_reachable) {
+                warnings.push(format!(
+                    "{section}.listen: {listen} is reachable from other machines, and tokens and \
+                     positions go there in the clear: leave it on 127.0.0.1 and set \
+                     {section}.tls_listen, or let nobody but a proxy with TLS reach it"
+                ));
+            }
         }
         if self.sim.enabled && self.data.registry.is_some() {
             warnings.push(
@@ -138,6 +148,10 @@ impl Config {
         }
         warnings
     }
+}
+
+fn is_reachable(addr: &std::net::SocketAddr) -> bool {
+    !addr.ip().to_canonical().is_loopback()
 }
 
 pub(super) fn wrong<T>(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dashboards::{App, BrokerState, Info, ServeError, Webhook, serve};
+use dashboards::{App, BrokerState, Info, Ports, ServeError, Webhook, serve};
 use deliver::influx::InfluxReport;
 use enrich::World;
 use enrich::places::Atlas;
@@ -135,7 +135,7 @@ impl Site {
         let listener = TcpListener::bind(listen).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(listener, app, async {
+        let server = tokio::spawn(serve(Ports { plain: listener, tls: None }, app, async {
             stopped.await.ok();
         }));
         let live = journal.live();

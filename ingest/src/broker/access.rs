@@ -118,6 +118,25 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// How a connection has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Plain,
+    /// With whom the client's certificate names, if it showed one.
+    Tls {
+        certificate: Option<Arc<str>>,
+    },
+}
+
+/// What a connection was let in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// It is believed: it comes from this machine.
+    Nothing,
+    Token(TokenHash),
+    Certificate,
+}
+
 /// Decides who a connection is.
 #[derive(Debug)]
 pub(super) struct Door {
@@ -128,38 +147,64 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Whether somebody who logged in with this token would be let in today.
-    pub(super) fn still_holds(&self, peer: &Peer, token: Option<TokenHash>) -> bool {
+    /// Whether somebody who logged in with this proof would be let in today.
+    pub(super) fn still_holds(&self, peer: &Peer, proof: Proof) -> bool {
         let (Peer::Device(id) | Peer::Insurer(id)) = peer else { return true };
         let Some((account, known)) = self.credentials.get(id) else { return false };
         let same_kind = matches!(
             (peer, account),
             (Peer::Device(_), Account::Device(_)) | (Peer::Insurer(_), Account::Insurer(_))
         );
-        same_kind && if known.is_some() { known == token } else { self.anonymous }
+        same_kind
+            && match (proof, known) {
+                (Proof::Certificate, _) => true,
+                (Proof::Token(token), Some(known)) => token == known,
+                (Proof::Nothing, Some(_)) => false,
+                (_, None) => self.anonymous,
+            }
     }
 
     /// `None`: refused.
-    pub(super) fn identify(&self, username: Option<&str>, password: Option<&[u8]>) -> Option<Peer> {
+    pub(super) fn identify(
+        &self,
+        way: &Way,
+        username: Option<&str>,
+        password: Option<&[u8]>,
+    ) -> Option<(Peer, Proof)> {
+        let anonymous = self.anonymous && *way == Way::Plain;
+        if let (Way::Tls { certificate: Some(name) }, None) = (way, password) {
+            return (username.is_none() || username == Some(&**name))
+                .then(|| self.certified(name))?;
+        }
         let Some(username) = username else {
-            return (self.anonymous && password.is_none()).then_some(Peer::Anonymous);
+            return (anonymous && password.is_none()).then_some((Peer::Anonymous, Proof::Nothing));
         };
         if username == self.internal.username {
             let known = TokenHash::of(self.internal.password.as_bytes());
-            return known.matches(password?).then_some(Peer::Internal);
+            return known.matches(password?).then_some((Peer::Internal, Proof::Token(known)));
         }
         if !is_id(username) {
             return None;
         }
         let (account, token) = self.credentials.get(username)?;
-        let proven = match token {
-            Some(token) => token.matches(password?),
-            None => self.anonymous,
+        let proof = match token {
+            Some(token) => token.matches(password?).then_some(Proof::Token(token)),
+            None => anonymous.then_some(Proof::Nothing),
         };
-        proven.then_some(match account {
+        let peer = match account {
             Account::Device(id) => Peer::Device(id),
             Account::Insurer(id) => Peer::Insurer(id),
-        })
+        };
+        Some((peer, proof?))
+    }
+
+    /// The device that a certificate names. Whoever makes certificates for devices should not be
+    /// able to make an insurer.
+    fn certified(&self, name: &str) -> Option<(Peer, Proof)> {
+        match self.credentials.get(name).filter(|_| is_id(name))? {
+            (Account::Device(id), _) => Some((Peer::Device(id), Proof::Certificate)),
+            (Account::Insurer(_), _) => None,
+        }
     }
 }
 
@@ -226,7 +271,7 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, Credentials, Door, Login, Peer, TokenHash};
+    use super::{Account, Credentials, Door, Login, Peer, Proof, TokenHash, Way};
 
     fn door(anonymous: bool) -> Door {
         let credentials = Credentials::of([
@@ -263,8 +308,13 @@ mod tests {
             (None, Some("secret"), None, None),
         ] {
             for (anonymous, expected) in [(false, in_public), (true, in_the_demo)] {
-                let peer = door(anonymous).identify(username, password.map(str::as_bytes));
-                assert_eq!(peer, expected, "{username:?} {password:?} anonymous {anonymous}");
+                let known =
+                    door(anonymous).identify(&Way::Plain, username, password.map(str::as_bytes));
+                assert_eq!(
+                    known.map(|(peer, _)| peer),
+                    expected,
+                    "{username:?} {password:?} anonymous {anonymous}"
+                );
             }
         }
     }
@@ -273,7 +323,8 @@ mod tests {
     fn the_internal_login_works_and_is_another_at_every_start() {
         let door = door(false);
         let Login { username, password } = door.internal.clone();
-        assert_eq!(door.identify(Some(&username), Some(password.as_bytes())), Some(Peer::Internal));
+        let known = door.identify(&Way::Plain, Some(&username), Some(password.as_bytes()));
+        assert_eq!(known.map(|(peer, _)| peer), Some(Peer::Internal));
         assert_ne!(password, Login::random().unwrap().password);
         assert!(!format!("{door:?}").contains(&password));
     }
@@ -281,17 +332,47 @@ mod tests {
     #[test]
     fn a_login_holds_as_long_as_its_token() {
         let door = door(false);
-        let old = Some(TokenHash::of(b"old"));
-        for (user, token, holds) in [
-            ("device/car-1", Some(TokenHash::of(b"secret")), true),
-            ("device/car-1", old, false),
-            ("device/gone", old, false),
-            ("insurer/acme", Some(TokenHash::of(b"pssst")), true),
-            ("insurer/car-1", Some(TokenHash::of(b"secret")), false),
-            ("internal", None, true),
+        let token = |text: &[u8]| Proof::Token(TokenHash::of(text));
+        for (user, proof, holds) in [
+            ("device/car-1", token(b"secret"), true),
+            ("device/car-1", token(b"old"), false),
+            ("device/car-1", Proof::Nothing, false),
+            ("device/car-1", Proof::Certificate, true),
+            ("device/gone", token(b"old"), false),
+            ("device/gone", Proof::Certificate, false),
+            ("insurer/acme", token(b"pssst"), true),
+            ("insurer/acme", Proof::Nothing, false),
+            ("insurer/car-1", token(b"secret"), false),
+            ("internal", Proof::Nothing, true),
         ] {
-            assert_eq!(door.still_holds(&Peer::from_user_id(Some(user)).unwrap(), token), holds);
+            assert_eq!(door.still_holds(&Peer::from_user_id(Some(user)).unwrap(), proof), holds);
         }
+    }
+
+    #[test]
+    fn a_certificate_is_a_devices_login_and_nobody_elses() {
+        let car = Some((Peer::Device("car-1".into()), Proof::Certificate));
+        for (certificate, username, password, expected) in [
+            (Some("car-1"), None, None, car.clone()),
+            (Some("car-1"), Some("car-1"), None, car),
+            (Some("car-1"), Some("car-2"), None, None),
+            (Some("car-1"), Some("car-1"), Some("wrong"), None),
+            (Some("acme"), None, None, None),
+            (Some("+"), None, None, None),
+            (Some("nobody"), None, None, None),
+            (Some("$datanaut"), None, None, None),
+            (None, None, None, None),
+            (None, Some("car-2"), None, None),
+        ] {
+            for anonymous in [false, true] {
+                let way = Way::Tls { certificate: certificate.map(Into::into) };
+                let known = door(anonymous).identify(&way, username, password.map(str::as_bytes));
+                assert_eq!(known, expected, "{certificate:?} {username:?} anonymous {anonymous}");
+            }
+        }
+        let way = Way::Tls { certificate: Some("car-2".into()) };
+        let known = door(false).identify(&way, Some("car-1"), Some(b"secret"));
+        assert!(matches!(known, Some((Peer::Device(id), Proof::Token(_))) if &*id == "car-1"));
     }
 
     #[test]

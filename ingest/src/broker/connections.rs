@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::task;
 
-use super::access::TokenHash;
+use super::access::Proof;
 
 /// A connection is known by the task that serves it: the broker's events name only the client
 /// id, which a taken-over connection shares with the one that took it over.
@@ -18,8 +18,8 @@ pub(super) struct Connections(Mutex<Table>);
 struct Table {
     serving: HashMap<task::Id, Connection>,
     by_client: HashMap<Arc<str>, task::Id>,
-    /// Tokens that tasks have let in, until their clients are connected.
-    let_in: HashMap<task::Id, TokenHash>,
+    /// What tasks have let clients in for, until these are connected.
+    let_in: HashMap<task::Id, Proof>,
 }
 
 /// More than this have not been let in and then gone without connecting: those forgotten for it
@@ -29,8 +29,7 @@ const LET_IN: usize = 4_096;
 pub(super) struct Connection {
     pub(super) client_id: Arc<str>,
     pub(super) user_id: Option<Arc<str>>,
-    /// What it logged in with.
-    pub(super) token: Option<TokenHash>,
+    pub(super) proof: Proof,
     pub(super) will: Option<Will>,
     /// The client has left; what is still to come is its will.
     pub(super) ending: bool,
@@ -42,21 +41,21 @@ pub(super) struct Will {
 }
 
 impl Connections {
-    /// The current task has accepted a token.
-    pub(super) fn let_in(&self, token: TokenHash) {
+    /// The current task has accepted a client.
+    pub(super) fn let_in(&self, proof: Proof) {
         let Some(task) = task::try_id() else { return };
         let mut table = self.lock();
         if table.let_in.len() >= LET_IN {
             table.let_in.clear();
         }
-        table.let_in.insert(task, token);
+        table.let_in.insert(task, proof);
     }
 
     /// The current task has answered a CONNECT.
     pub(super) fn begin(&self, mut connection: Connection) {
         let Some(task) = task::try_id() else { return };
         let mut table = self.lock();
-        connection.token = table.let_in.remove(&task);
+        connection.proof = table.let_in.remove(&task).unwrap_or(Proof::Nothing);
         table.by_client.insert(Arc::clone(&connection.client_id), task);
         table.serving.insert(task, connection);
     }
@@ -97,10 +96,10 @@ impl Connections {
     }
 
     /// The clients that are connected as somebody they could not connect as now.
-    pub(super) fn no_more(&self, holds: impl Fn(&str, Option<TokenHash>) -> bool) -> Vec<Arc<str>> {
+    pub(super) fn no_more(&self, holds: impl Fn(&str, Proof) -> bool) -> Vec<Arc<str>> {
         let table = self.lock();
         let gone = table.serving.values().filter(|connection| {
-            connection.user_id.as_deref().is_some_and(|user| !holds(user, connection.token))
+            connection.user_id.as_deref().is_some_and(|user| !holds(user, connection.proof))
         });
         gone.map(|connection| Arc::clone(&connection.client_id)).collect()
     }

@@ -20,13 +20,14 @@ use mqtt5::packet::publish::PublishPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::access::{Door, Peer, TokenHash};
+use super::access::{Door, Peer, Proof, Way};
+use super::attempts::Attempts;
 use super::connections::{Connection, Connections, Will};
 use super::{Decode, Subscribed};
 use crate::report::FromInsurer;
 use crate::{Arrival, Clock, Message, Reason, Rejected, Sender, access};
 
-type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(super) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Takes every publish into the pipeline and lets nothing but Datanaut's own messages, and
 /// questions to it, be routed or retained: without consent nothing is kept, not even in the broker.
@@ -41,6 +42,7 @@ pub(super) struct Desk {
     /// Weak, because the router holds the desk.
     pub(super) router: OnceLock<Weak<MessageRouter>>,
     pub(super) connections: Connections,
+    pub(super) attempts: Attempts,
     /// Connections that end from now on are not the devices' doing.
     pub(super) stopping: AtomicBool,
 }
@@ -98,11 +100,40 @@ impl Desk {
         }
     }
 
+    /// Decides about a CONNECT.
+    pub(super) fn let_in(
+        &self,
+        connect: &ConnectPacket,
+        from: SocketAddr,
+        way: &Way,
+    ) -> AuthResult {
+        let (username, password) = (connect.username.as_deref(), connect.password.as_deref());
+        // Without a password nothing is guessed.
+        let guess = username.filter(|_| password.is_some());
+        let now = Instant::now();
+        if guess.is_some_and(|name| self.attempts.must_wait(from.ip(), name, now)) {
+            return AuthResult::fail(ReasonCode::ConnectionRateExceeded);
+        }
+        let Some((peer, proof)) = self.door.identify(way, username, password) else {
+            if let Some(name) = guess {
+                self.attempts.was_wrong(from.ip(), name, now);
+            }
+            return AuthResult::fail(ReasonCode::BadUsernameOrPassword);
+        };
+        self.connections.let_in(proof);
+        let user = peer.user_id();
+        // Otherwise a device could put others off the line by taking over their sessions.
+        if self.connections.is_anothers(&connect.client_id, &user) {
+            return AuthResult::fail(ReasonCode::ClientIdentifierNotValid);
+        }
+        AuthResult::success_with_user(user)
+    }
+
     /// Ends the connections of those who could not log in any more as they did.
     pub(super) async fn recheck(&self) {
-        let holds = |user: &str, token| {
+        let holds = |user: &str, proof| {
             let peer = Peer::from_user_id(Some(user));
-            peer.is_some_and(|peer| self.door.still_holds(&peer, token))
+            peer.is_some_and(|peer| self.door.still_holds(&peer, proof))
         };
         let Some(router) = self.router.get().and_then(Weak::upgrade) else { return };
         for client_id in self.connections.no_more(holds) {
@@ -172,7 +203,7 @@ impl BrokerEventHandler for Desk {
             self.connections.begin(Connection {
                 client_id: event.client_id,
                 user_id: event.user_id,
-                token: None,
+                proof: Proof::Nothing,
                 will: event.will_topic.map(|topic| Will { topic, payload }),
                 ending: false,
             });
@@ -236,20 +267,9 @@ impl AuthProvider for Desk {
     fn authenticate<'a>(
         &'a self,
         connect: &'a ConnectPacket,
-        _: SocketAddr,
+        from: SocketAddr,
     ) -> Later<'a, mqtt5::Result<AuthResult>> {
-        let peer = self.door.identify(connect.username.as_deref(), connect.password.as_deref());
-        if let (Some(_), Some(token)) = (&peer, connect.password.as_deref()) {
-            self.connections.let_in(TokenHash::of(token));
-        }
-        let result = match peer.map(|peer| peer.user_id()) {
-            None => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
-            // Otherwise a device could put others off the line by taking over their sessions.
-            Some(user) if self.connections.is_anothers(&connect.client_id, &user) => {
-                AuthResult::fail(ReasonCode::ClientIdentifierNotValid)
-            }
-            Some(user) => AuthResult::success_with_user(user),
-        };
+        let result = self.let_in(connect, from, &Way::Plain);
         Box::pin(async move { Ok(result) })
     }
 

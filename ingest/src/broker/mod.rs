@@ -11,8 +11,10 @@
 //! calls [`Broker::drop_connections`] and starts another on the same address later.
 
 mod access;
+mod attempts;
 mod connections;
 mod desk;
+mod encrypted;
 mod limits;
 
 use std::net::{SocketAddr, TcpListener};
@@ -30,10 +32,13 @@ use tokio::task::JoinHandle;
 pub use access::{Account, Credentials, Known, Login, TokenHash};
 
 use crate::source::EMBEDDED;
+use crate::tls::Tls;
 use crate::{Arrival, Clock, Message};
 use access::Door;
+use attempts::Attempts;
 use connections::Connections;
 use desk::Desk;
+use encrypted::Encrypted;
 use limits::Limits;
 
 /// What decodes a payload, given its topic and now in milliseconds.
@@ -84,7 +89,9 @@ pub struct BrokerOptions {
     pub port_auto: bool,
     /// At most this many clients; always fewer than the open-file limit has room for.
     pub max_clients: Option<usize>,
-    /// Believe whoever connects. On loopback only.
+    /// A second port, for TLS; nobody there goes without a login.
+    pub tls: Option<(SocketAddr, Tls)>,
+    /// Believe whoever connects to the first port. On loopback only.
     pub anonymous: bool,
     pub credentials: Credentials,
 }
@@ -126,7 +133,9 @@ pub struct Broker {
     serving: JoinHandle<()>,
     shutdown: BrokerShutdownHandle,
     desk: Arc<Desk>,
+    stop_encrypted: broadcast::Sender<()>,
     local_addr: SocketAddr,
+    tls_addr: Option<SocketAddr>,
     max_clients: usize,
 }
 
@@ -143,6 +152,11 @@ impl Broker {
             return Err(BrokerError::AnonymousBeyondLoopback { addr: options.listen });
         }
         let listen = free_address(options.listen, options.port_auto)?;
+        let encrypted = match &options.tls {
+            Some((listen, tls)) => Some((bind(*listen)?, tls.clone())),
+            None => None,
+        };
+        let tls_addr = encrypted.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         let limits = Limits::within(limits::open_files(), options.max_clients);
         let desk = Arc::new(Desk {
             name: EMBEDDED.into(),
@@ -157,6 +171,7 @@ impl Broker {
             subscribed: broadcast::Sender::new(SUBSCRIBED_BACKLOG),
             router: OnceLock::new(),
             connections: Connections::default(),
+            attempts: Attempts::default(),
             stopping: AtomicBool::new(false),
         });
         let runtime = runtime::Builder::new_multi_thread()
@@ -166,7 +181,9 @@ impl Broker {
             .build()
             .map_err(BrokerError::Threads)?;
         let (tell, told) = std::sync::mpsc::sync_channel(1);
-        let serving = runtime.spawn(serve(listen, limits, Arc::clone(&desk), tell));
+        let stop_encrypted = broadcast::Sender::new(1);
+        let ports = Ports { plain: listen, encrypted, stop_encrypted: stop_encrypted.clone() };
+        let serving = runtime.spawn(serve(ports, limits, Arc::clone(&desk), tell));
         let started = told.recv().unwrap_or_else(|gone| Err(gone.to_string()));
         match started {
             Ok((local_addr, shutdown)) => {
@@ -177,7 +194,9 @@ impl Broker {
                     serving,
                     shutdown,
                     desk,
+                    stop_encrypted,
                     local_addr,
+                    tls_addr,
                     max_clients,
                 })
             }
@@ -191,6 +210,12 @@ impl Broker {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Of the port for TLS.
+    #[must_use]
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_addr
     }
 
     /// The login with which Datanaut's own sender publishes triggers and errors.
@@ -232,6 +257,8 @@ impl Broker {
     pub async fn stop(mut self) {
         self.desk.stopping.store(true, Ordering::Relaxed);
         self.shutdown.shutdown();
+        // An error says that it has none.
+        self.stop_encrypted.send(()).ok();
         if tokio::time::timeout(ORDERLY, &mut self.serving).await.is_err() {
             tracing::warn!(
                 waiting = self.connected(),
@@ -265,13 +292,19 @@ impl Drop for Broker {
 
 type Started = Result<(SocketAddr, BrokerShutdownHandle), String>;
 
+struct Ports {
+    plain: SocketAddr,
+    encrypted: Option<(TcpListener, Tls)>,
+    stop_encrypted: broadcast::Sender<()>,
+}
+
 async fn serve(
-    listen: SocketAddr,
+    ports: Ports,
     limits: Limits,
     desk: Arc<Desk>,
     tell: std::sync::mpsc::SyncSender<Started>,
 ) {
-    let (mut broker, started) = match open(listen, limits, desk).await {
+    let (mut broker, started, encrypted) = match open(ports, limits, desk).await {
         Ok(opened) => opened,
         Err(why) => {
             tell.send(Err(why)).ok();
@@ -279,24 +312,39 @@ async fn serve(
         }
     };
     tell.send(Ok(started)).ok();
-    if let Err(error) = broker.run().await {
+    let encrypted = async {
+        if let Some((encrypted, listener)) = encrypted {
+            encrypted.serve(listener).await;
+        }
+    };
+    let (plain, ()) = tokio::join!(broker.run(), encrypted);
+    if let Err(error) = plain {
         tracing::error!(%error, "the broker ended");
     }
 }
 
-async fn open(
-    listen: SocketAddr,
-    limits: Limits,
-    desk: Arc<Desk>,
-) -> Result<(MqttBroker, (SocketAddr, BrokerShutdownHandle)), String> {
-    let config = configuration(listen, limits, Arc::clone(&desk));
-    let broker = MqttBroker::with_config(config).await.map_err(|error| error.to_string())?;
+type Opened =
+    (MqttBroker, (SocketAddr, BrokerShutdownHandle), Option<(Encrypted, tokio::net::TcpListener)>);
+
+async fn open(ports: Ports, limits: Limits, desk: Arc<Desk>) -> Result<Opened, String> {
+    let config = configuration(ports.plain, limits, Arc::clone(&desk));
+    let broker =
+        MqttBroker::with_config(config.clone()).await.map_err(|error| error.to_string())?;
     let broker = broker.with_auth_provider(Arc::clone(&desk) as _);
     broker.resource_monitor().update_limits(limits.for_the_broker());
     desk.router.get_or_init(|| Arc::downgrade(&broker.router()));
     let addr = broker.local_addr().ok_or("it listens on no address")?;
     let shutdown = broker.shutdown_handle();
-    Ok((broker, (addr, shutdown)))
+    let encrypted = match ports.encrypted {
+        Some((listener, tls)) => {
+            listener.set_nonblocking(true).map_err(|error| error.to_string())?;
+            let listener = tokio::net::TcpListener::from_std(listener);
+            let encrypted = Encrypted::new(tls, desk, config, &broker, ports.stop_encrypted);
+            Some((encrypted, listener.map_err(|error| error.to_string())?))
+        }
+        None => None,
+    };
+    Ok((broker, (addr, shutdown), encrypted))
 }
 
 fn configuration(listen: SocketAddr, limits: Limits, desk: Arc<Desk>) -> BrokerConfig {
@@ -325,11 +373,18 @@ fn free_address(listen: SocketAddr, port_auto: bool) -> Result<SocketAddr, Broke
     let last = if port_auto { PORTS_TRIED } else { 1 };
     let ports = (listen.port()..=u16::MAX).take(last);
     for addr in ports.map(|port| SocketAddr::new(listen.ip(), port)) {
-        match TcpListener::bind(addr) {
+        match bind(addr) {
             Ok(_) => return Ok(addr),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
-            Err(source) => return Err(BrokerError::Listen { addr, source }),
+            Err(BrokerError::PortTaken { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
     Err(BrokerError::PortTaken { addr: listen })
+}
+
+fn bind(addr: SocketAddr) -> Result<TcpListener, BrokerError> {
+    TcpListener::bind(addr).map_err(|source| match source.kind() {
+        std::io::ErrorKind::AddrInUse => BrokerError::PortTaken { addr },
+        _ => BrokerError::Listen { addr, source },
+    })
 }

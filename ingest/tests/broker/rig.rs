@@ -53,6 +53,7 @@ pub fn demo() -> BrokerOptions {
         listen: "127.0.0.1:0".parse().unwrap(),
         port_auto: false,
         max_clients: None,
+        tls: None,
         anonymous: true,
         credentials: Credentials::of([]),
     }
