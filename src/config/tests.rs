@@ -218,7 +218,8 @@ fn collectors_and_sources_become_what_is_subscribed_to() {
     let collectors = config.collectors().unwrap();
     let filters = |at: usize| collectors[at].sources.filters().collect::<Vec<_>>();
     assert_eq!((&*collectors[0].host, collectors[0].port), ("plant", 1884));
-    assert_eq!(filters(0), ["plant/+/+"]);
+    let insurers = ["claims/+", "trips/+", "feedback/+"];
+    assert_eq!(filters(0), [&["plant/+/+"][..], &insurers].concat());
     assert_eq!(filters(1), ["plant/+/+", "owntracks/+/+"]);
     assert_eq!(collectors[1].host, "[::1]");
 }
