@@ -51,6 +51,8 @@ pub(crate) enum TriggerError {
     Sequence(String),
     #[error("{0:?} is no documented type")]
     Type(String),
+    #[error("{0:?} without the time when it happened")]
+    NoTime(String),
 }
 
 #[derive(Deserialize)]
@@ -59,13 +61,26 @@ struct CloudEvent {
     r#type: String,
     sequence: String,
     revision: u64,
-    data: Data,
+    data: Box<RawValue>,
+}
+
+/// Messages on the same topics that say nothing of what happened.
+const OTHERS: [&str; 4] = [
+    "io.datanaut.trigger.test",
+    "io.datanaut.trigger.erased",
+    "io.datanaut.consent.withdrawn",
+    "io.datanaut.customer.erased",
+];
+
+#[derive(Deserialize)]
+struct Kind {
+    r#type: String,
 }
 
 #[derive(Deserialize)]
 struct Data {
     event: String,
-    happened_at: Timestamp,
+    happened_at: Option<Timestamp>,
     between: Option<(Timestamp, Timestamp)>,
     place: Option<Place>,
     tyres: Option<Tyres>,
@@ -83,13 +98,19 @@ struct Country {
 }
 
 impl Trigger {
+    /// Nothing, for a message that is about nothing that happened.
+    ///
     /// # Errors
     /// When topic or message are not as documented.
-    pub(crate) fn read(recorded: &Recorded) -> Result<Self, TriggerError> {
+    pub(crate) fn read(recorded: &Recorded) -> Result<Option<Self>, TriggerError> {
         let levels: Vec<_> = recorded.topic.split('/').collect();
         let ["triggers", insurer, product, subject] = levels[..] else {
             return Err(TriggerError::Topic(recorded.topic.clone()));
         };
+        let Kind { r#type } = serde_json::from_str(recorded.message.get())?;
+        if OTHERS.contains(&&*r#type) {
+            return Ok(None);
+        }
         let event: CloudEvent = serde_json::from_str(recorded.message.get())?;
         let withdrawn = match event.r#type.as_str() {
             "io.datanaut.trigger.fired" | "io.datanaut.trigger.revised" => false,
@@ -99,8 +120,12 @@ impl Trigger {
         let Ok(sequence) = event.sequence.parse() else {
             return Err(TriggerError::Sequence(event.sequence));
         };
-        let (from, to) = event.data.place.map_or((None, None), |place| (place.from, place.to));
-        Ok(Self {
+        let data: Data = serde_json::from_str(event.data.get())?;
+        let Some(happened_at) = data.happened_at else {
+            return Err(TriggerError::NoTime(data.event));
+        };
+        let (from, to) = data.place.map_or((None, None), |place| (place.from, place.to));
+        Ok(Some(Self {
             insurer: insurer.into(),
             product: product.into(),
             subject: subject.into(),
@@ -109,12 +134,12 @@ impl Trigger {
             revision: event.revision,
             sequence,
             withdrawn,
-            event: event.data.event,
-            happened_at: event.data.happened_at,
-            known_from: event.data.between.map(|(_, to)| to),
+            event: data.event,
+            happened_at,
+            known_from: data.between.map(|(_, to)| to),
             from: from.map(|country| country.country),
             to: to.map(|country| country.country),
-            tyres: event.data.tyres,
-        })
+            tyres: data.tyres,
+        }))
     }
 }

@@ -164,7 +164,7 @@ fn read(recorded: &[Recorded], verdict: &mut Verdict) -> Vec<Trigger> {
     let mut told = Vec::with_capacity(recorded.len());
     for message in recorded {
         match Trigger::read(message) {
-            Ok(trigger) => told.push(trigger),
+            Ok(trigger) => told.extend(trigger),
             Err(error) => {
                 verdict.unreadable += 1;
                 verdict.first_unreadable.get_or_insert(error.to_string());

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from datanaut import BINARIES, ROOT, Datanaut, Process, acknowledged, free_port, run, wait_for
 
+EVERYDAY = Path(__file__).parent / "everyday.toml"
 EVERYTHING_WRONG = Path(__file__).parent / "everything-wrong.toml"
 
 
@@ -121,7 +122,14 @@ def test_advice_on_tyres_is_what_the_simulated_weather_makes_of_the_roads(tmp_pa
     ) as server:
         flags = ["--scale", "0.1", "--seconds", "60", "--claims", claims]
         code, report, out = run_scenario(server, tmp_path, "winter-week", *flags)
-        server.counts()
+        refused = server.counts()["refused"]
+        # The insurer reports the accidents that were planted.
+        reported = run(
+            BINARIES / "device-sim", "replay", claims, "--as", "alpina", "--user", "alpina",
+            "--speed", "max", "--at", "recorded", "--broker", server.broker,
+        )
+        assert reported[0] == 0, reported
+        assert server.counts()["refused"] == refused and not server.counts()["quarantined"]
     assert code == 0 and report["passed"], out
     verdict = report["verdict"]
     assert verdict["products"]["travel"]["found"] > 50
@@ -130,6 +138,18 @@ def test_advice_on_tyres_is_what_the_simulated_weather_makes_of_the_roads(tmp_pa
     assert len(told) == verdict["without_trigger"]["claim"] > 0
     assert all(line["topic"] == "claims/alpina" for line in told)
     assert len({line["payload"]["id"] for line in told}) == len(told)
+
+
+def test_a_day_of_people_and_houses_is_told_as_its_ledger_says(tmp_path):
+    """People who fly to another country are told to have arrived; the rest waits for its triggers."""
+    clock = ["--clock-start", "2026-01-12T00:00:00Z", "--clock-speed", "1440"]
+    with Datanaut(tmp_path, *clock, registry=registry_of(EVERYDAY, tmp_path)) as server:
+        code, report, out = run_scenario(server, tmp_path, EVERYDAY)
+        server.counts()
+    assert code == 0 and report["passed"], out
+    verdict = report["verdict"]
+    assert verdict["products"]["travel"]["found"] > 5
+    assert {"goal_reached", "faulted", "runs_low"} <= set(verdict["without_trigger"])
 
 
 def test_two_runs_can_be_compared(tmp_path):
