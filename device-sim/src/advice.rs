@@ -18,6 +18,10 @@ const COOLDOWN_MS: i64 = 72 * HOUR_MS;
 /// The same finding is news again after this.
 const NEWS_AGAIN_MS: i64 = 24 * HOUR_MS;
 
+/// A fix may lie so far off, in another cell of the weather.
+const FIX_DOUBT_M: f64 = 60.0;
+const BORDER_DOUBT_M: f64 = 5_000.0;
+
 /// What a car reports of itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
@@ -52,7 +56,7 @@ impl Advice {
     pub(crate) fn report(&mut self, now_ms: i64, seen: Seen) -> Option<Found> {
         let hour = now_ms.div_euclid(HOUR_MS);
         let country = seen.country.or(self.country);
-        let changed = country != self.country;
+        let (changed, first) = (country != self.country, self.country.is_none());
         self.country = country;
         country?;
         if !changed && (self.hour == Some(hour) || !seen.drives) {
@@ -62,7 +66,9 @@ impl Advice {
         if seen.tyre != "summer" && seen.tread_mm >= LEAST_TREAD_MM {
             return None;
         }
-        let (surely, perhaps) = wintry_ahead(seen.at, seen.altitude_m, now_ms);
+        // A server knows of another country some reports later than the car is in it.
+        let doubt_m = if changed && !first { BORDER_DOUBT_M } else { FIX_DOUBT_M };
+        let (surely, perhaps) = wintry_ahead(seen.at, doubt_m, seen.altitude_m, now_ms);
         if !perhaps {
             return None;
         }
@@ -122,7 +128,7 @@ mod tests {
         let sure: Vec<_> = found.iter().filter(|(_, expect)| *expect == Expect::Trigger).collect();
         assert_eq!(sure.len(), 1, "{found:?}");
         let (first_ms, _) = found[0];
-        assert!(wintry_ahead(SUMMER.at, SUMMER.altitude_m, first_ms).1);
+        assert!(wintry_ahead(SUMMER.at, 60.0, SUMMER.altitude_m, first_ms).1);
         let silent =
             found.iter().filter(|(at_ms, _)| (1..259_200_000).contains(&(at_ms - sure[0].0)));
         assert_eq!(silent.count(), 0);

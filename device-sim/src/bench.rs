@@ -107,12 +107,8 @@ pub async fn bench(
     let connections = run.report.connections;
     let verdict = match listener {
         Some(listener) => {
-            let mut products = vec!["travel".to_owned()];
-            if scenario.weather_is_told {
-                products.push("winter_tyres".to_owned());
-            }
             let limits = Limits {
-                products,
+                events: scenario.judged_events(),
                 precision: scenario.limits.precision.unwrap_or(0.0),
                 recall: scenario.limits.recall.unwrap_or(0.0),
                 ..Limits::default()

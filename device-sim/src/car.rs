@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use crate::advice::{Advice, Seen};
+use crate::areas::Areas;
 use crate::borders::Borders;
 use crate::claims::{Accidents, ClaimRates};
 use crate::geo::{Path, Position};
@@ -55,6 +56,7 @@ pub(crate) struct Car {
     looked: Option<(i64, Position)>,
     seq: u64,
     borders: Borders,
+    areas: Areas,
     advice: Advice,
     accidents: Option<Accidents>,
     /// Of this trip: when it began, and the odometer then.
@@ -116,6 +118,7 @@ impl Car {
             looked: None,
             seq: 0,
             borders: Borders::default(),
+            areas: Areas::default(),
             advice: Advice::default(),
             accidents: None,
             set_off: None,
@@ -134,6 +137,9 @@ impl Car {
     pub(crate) fn found(&mut self, finished: bool) -> Vec<Found> {
         let mut found = std::mem::take(&mut self.found);
         found.extend(if finished { self.borders.finish() } else { self.borders.take() });
+        if finished {
+            found.extend(self.areas.finish());
+        }
         let driven_m = self.driven_m.iter().sum::<f64>();
         if finished && driven_m > 0.0 {
             let [dry_km, wet_km, snow_km, ice_km] = self.driven_m.map(km);
@@ -154,6 +160,7 @@ impl Car {
         let sees_the_sky = !self.motion.path().covered(self.motion.along_m());
         let fix = sees_the_sky.then(|| {
             self.borders.report(now_ms, &self.motion);
+            self.found.extend(self.areas.report(now_ms, truth));
             self.consider_tyres(now_ms, truth, altitude_m);
             let (position, accuracy_m) = self.gps.fix(truth, now_ms, self.gps_sigma_m, rng);
             Fix { position, accuracy_m, decimals: 7 }

@@ -11,6 +11,7 @@
 //! `outbox` until it is acknowledged, and sums up in a `report`.
 
 mod advice;
+mod areas;
 mod bench;
 mod borders;
 mod car;
@@ -56,6 +57,7 @@ mod truth;
 mod verify;
 mod weather;
 
+pub use areas::risk_areas;
 pub use bench::{BenchError, Settings, bench};
 pub use claims::{ClaimRates, claim_line};
 pub use device::Message;

@@ -61,6 +61,8 @@ enum Command {
     Compare(CompareArgs),
     /// Give out the weather that the devices feel, as a service or a file
     Weather(WeatherArgs),
+    /// Print the areas of risk that cars come through, as GeoJSON
+    Areas,
     /// Publish a recorded track through any MQTT broker, as if a device sent it now
     ///
     /// GPX, OwnTracks recorder files, CSV, JSON lines and GeoJSON. Exits with 0 when everything was
@@ -87,6 +89,7 @@ async fn main() -> Result<ExitCode> {
         Command::Verify(args) => cli::verify(args).await,
         Command::Compare(args) => cli::compare_runs(&args).map(|()| ExitCode::SUCCESS),
         Command::Weather(args) => cli::weather(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Areas => cli::areas(),
         Command::Replay(args) => device_sim::replay(&args).await,
         Command::Registry(args) => cli::registry(&args).map(|()| ExitCode::SUCCESS),
     }

@@ -61,6 +61,9 @@ pub struct Scenario {
     /// The server goes by the simulated weather, so that what it makes of it can be judged.
     #[serde(default)]
     pub weather_is_told: bool,
+    /// The server knows the areas of risk that `device-sim areas` prints.
+    #[serde(default)]
+    pub areas_are_told: bool,
     #[serde(default)]
     pub limits: LimitSpec,
 }
@@ -280,6 +283,18 @@ impl Scenario {
         options.settle = Duration::from_secs_f64(self.settle_s.max(0.0));
         options.faults = self.faults.clone();
         Ok(())
+    }
+
+    /// What the server can tell as the ledger does.
+    pub(crate) fn judged_events(&self) -> Vec<String> {
+        let events = [
+            ("border_crossed", true),
+            ("tyres_unfit", self.weather_is_told),
+            ("risk_area_entered", self.areas_are_told),
+            ("risk_area_left", self.areas_are_told),
+        ];
+        let judged = events.into_iter().filter(|(_, judged)| *judged);
+        judged.map(|(event, _)| event.to_owned()).collect()
     }
 
     fn options(&self) -> Result<(Mix<Protocol>, Mix<Qos>), MixError> {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use hdrhistogram::Histogram;
 
+use crate::areas;
 use crate::borders::DWELL_MS;
 use crate::report::latency;
 use crate::stats::histogram;
@@ -27,6 +28,8 @@ enum Key<'a> {
         from: &'a str,
         to: &'a str,
     },
+    Entered(&'a str),
+    Left(&'a str),
     /// With the tread in tenths of a millimetre.
     Unfit {
         fitted: &'a str,
@@ -41,6 +44,8 @@ fn tenths(mm: f64) -> i64 {
 fn key_of_truth(truth: &Truth) -> Option<Key<'_>> {
     match &truth.what {
         What::BorderCrossed { from, to } => Some(Key::Crossed { from, to }),
+        What::RiskAreaEntered { area } => Some(Key::Entered(area)),
+        What::RiskAreaLeft { area } => Some(Key::Left(area)),
         What::TyresUnfit { fitted, tread_mm } => {
             Some(Key::Unfit { fitted, tread: tenths(*tread_mm) })
         }
@@ -53,6 +58,8 @@ fn key_of_trigger(trigger: &Trigger) -> Option<Key<'_>> {
         "border_crossed" => {
             Some(Key::Crossed { from: trigger.from.as_deref()?, to: trigger.to.as_deref()? })
         }
+        "risk_area_entered" => Some(Key::Entered(trigger.area.as_deref()?)),
+        "risk_area_left" => Some(Key::Left(trigger.area.as_deref()?)),
         "tyres_unfit" => {
             let tyres = trigger.tyres.as_ref()?;
             Some(Key::Unfit { fitted: &tyres.fitted, tread: tenths(tyres.tread_mm?) })
@@ -114,13 +121,14 @@ fn record(latencies: &mut Histogram<u64>, ms: f64) {
     latencies.saturating_record((ms * 1e3) as u64);
 }
 
-/// From when it could be known: at once, or for a crossing, when the rule's dwell was over and a
-/// second report was there; all of it published.
+/// From when it could be known: at once, or where something was crossed, when the dwell was over and
+/// a second report was there; all of it published.
 fn latency_ms(truth: &Truth, trigger: &Trigger, clock: Clock) -> f64 {
+    let entered_ms = trigger.known_from.unwrap_or(truth.at).as_millisecond();
     let shown_ms = match &truth.what {
-        What::BorderCrossed { .. } => {
-            let entered_ms = trigger.known_from.unwrap_or(truth.at).as_millisecond();
-            entered_ms + DWELL_MS.max(truth.reports_every_ms)
+        What::BorderCrossed { .. } => entered_ms + DWELL_MS.max(truth.reports_every_ms),
+        What::RiskAreaEntered { .. } | What::RiskAreaLeft { .. } => {
+            entered_ms + areas::DWELL_MS.max(truth.reports_every_ms)
         }
         _ => truth.at.as_millisecond(),
     };

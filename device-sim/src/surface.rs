@@ -70,17 +70,29 @@ pub(crate) fn surface(at: Position, now_ms: i64) -> Surface {
 }
 
 /// Whether the road at `at`, so high above the sea, is or will be wintry within the hours that a
-/// driver is warned of: by the strict and by the lenient rule, whether the temperature is corrected
-/// for the height or not.
+/// driver is warned of: surely, and perhaps. Surely is by the strict rule, in every cell within
+/// `doubt_m`, and whether the temperature is corrected for the height or not.
 #[must_use]
-pub(crate) fn wintry_ahead(at: Position, height_m: f64, now_ms: i64) -> (bool, bool) {
-    let told = Told::of(at, now_ms);
-    let higher_c = (told.height_m - height_m) * LAPSE_C_A_M;
-    let holds = |rule, corrected_c| {
-        (0..=AHEAD_H).any(|hours| told.assessed(hours, rule, corrected_c).wintry())
-    };
-    let surely = holds(STRICT, 0.0) && holds(STRICT, higher_c);
-    (surely, holds(LENIENT, 0.0) || holds(LENIENT, higher_c))
+pub(crate) fn wintry_ahead(at: Position, doubt_m: f64, height_m: f64, now_ms: i64) -> (bool, bool) {
+    let corners = [(0.0, 0.0), (1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)];
+    let mut cells: Vec<Position> = Vec::with_capacity(4);
+    for (east, north) in corners {
+        let near = cell(at.moved(east * doubt_m, north * doubt_m));
+        if !cells.contains(&near) {
+            cells.push(near);
+        }
+    }
+    let (mut surely, mut perhaps) = (true, false);
+    for told_at in cells {
+        let told = Told::of(told_at, now_ms);
+        let higher_c = (told.height_m - height_m) * LAPSE_C_A_M;
+        let holds = |rule, corrected_c| {
+            (0..=AHEAD_H).any(|hours| told.assessed(hours, rule, corrected_c).wintry())
+        };
+        surely &= holds(STRICT, 0.0) && holds(STRICT, higher_c);
+        perhaps |= holds(LENIENT, 0.0) || holds(LENIENT, higher_c);
+    }
+    (surely, perhaps)
 }
 
 /// The weather of the hours about a moment, as a server is told it.
@@ -156,7 +168,7 @@ mod tests {
         for hour in 0..24 * 28 {
             let now_ms = JANUARY_MS + hour * HOUR_MS;
             for (at, height_m) in [(KEHL, 140.0), (BRENNER, 1_374.0), (BRENNER, 900.0)] {
-                let (surely, perhaps) = wintry_ahead(at, height_m, now_ms);
+                let (surely, perhaps) = wintry_ahead(at, 60.0, height_m, now_ms);
                 assert!(perhaps || !surely);
                 assert!(perhaps || !surface(at, now_ms).wintry());
             }

@@ -30,6 +30,8 @@ pub(crate) struct Trigger {
     /// Country codes, where the event has them.
     pub(crate) from: Option<String>,
     pub(crate) to: Option<String>,
+    /// The name of an area of risk.
+    pub(crate) area: Option<String>,
     /// Where the event is about them.
     pub(crate) tyres: Option<Tyres>,
 }
@@ -86,10 +88,11 @@ struct Data {
     tyres: Option<Tyres>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Place {
     from: Option<Country>,
     to: Option<Country>,
+    area: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +127,7 @@ impl Trigger {
         let Some(happened_at) = data.happened_at else {
             return Err(TriggerError::NoTime(data.event));
         };
-        let (from, to) = data.place.map_or((None, None), |place| (place.from, place.to));
+        let Place { from, to, area } = data.place.unwrap_or_default();
         Ok(Some(Self {
             insurer: insurer.into(),
             product: product.into(),
@@ -139,6 +142,7 @@ impl Trigger {
             known_from: data.between.map(|(_, to)| to),
             from: from.map(|country| country.country),
             to: to.map(|country| country.country),
+            area,
             tyres: data.tyres,
         }))
     }

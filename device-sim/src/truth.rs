@@ -52,25 +52,65 @@ fn is_zero(ms: &i64) -> bool {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
     /// Countries by their ISO 3166-1 alpha-2 codes.
-    BorderCrossed { from: String, to: String },
+    BorderCrossed {
+        from: String,
+        to: String,
+    },
     /// A car drives on tyres that do not fit the road, now or in the hours ahead.
-    TyresUnfit { fitted: String, tread_mm: f64 },
+    TyresUnfit {
+        fitted: String,
+        tread_mm: f64,
+    },
+    /// Into an area where the premium is another one, and out of it.
+    RiskAreaEntered {
+        area: String,
+    },
+    RiskAreaLeft {
+        area: String,
+    },
     /// A car has parked.
-    TripEnded { lasted_s: f64, km: f64 },
+    TripEnded {
+        lasted_s: f64,
+        km: f64,
+    },
     /// A car was braked this hard, for a moment.
-    HarshBraking { mps2: f64 },
+    HarshBraking {
+        mps2: f64,
+    },
     /// Something an insurer is told of by the customer, and reports under this id.
-    Claim { id: String, tyre: String, road: String, speed_mps: f64 },
+    Claim {
+        id: String,
+        tyre: String,
+        road: String,
+        speed_mps: f64,
+    },
     /// How far a car came in the whole run, by the road: the measure that claims are set against.
-    Driven { tyre: String, dry_km: f64, wet_km: f64, snow_km: f64, ice_km: f64 },
+    Driven {
+        tyre: String,
+        dry_km: f64,
+        wet_km: f64,
+        snow_km: f64,
+        ice_km: f64,
+    },
     /// A house nears freezing: nobody heats it, or its boiler has failed.
-    FrostRisk { indoor_c: f64, outdoor_c: f64, boiler_failed: bool },
+    FrostRisk {
+        indoor_c: f64,
+        outdoor_c: f64,
+        boiler_failed: bool,
+    },
     /// So many steps in a day, or minutes of activity in a week (local time).
-    GoalReached { goal: String, amount: u32 },
+    GoalReached {
+        goal: String,
+        amount: u32,
+    },
     /// A product stands still and says why.
-    Faulted { fault: String },
+    Faulted {
+        fault: String,
+    },
     /// A product has little left of what it uses up.
-    RunsLow { consumable_pct: f64 },
+    RunsLow {
+        consumable_pct: f64,
+    },
 }
 
 impl What {
@@ -78,7 +118,9 @@ impl What {
     #[must_use]
     pub fn product(&self) -> &'static str {
         match self {
-            Self::BorderCrossed { .. } => "travel",
+            Self::BorderCrossed { .. }
+            | Self::RiskAreaEntered { .. }
+            | Self::RiskAreaLeft { .. } => "travel",
             Self::TyresUnfit { .. } | Self::Claim { .. } | Self::Driven { .. } => "winter_tyres",
             Self::TripEnded { .. } | Self::HarshBraking { .. } => "pay_as_you_drive",
             Self::FrostRisk { .. } => "home",
@@ -93,6 +135,8 @@ impl What {
         match self {
             Self::BorderCrossed { .. } => "border_crossed",
             Self::TyresUnfit { .. } => "tyres_unfit",
+            Self::RiskAreaEntered { .. } => "risk_area_entered",
+            Self::RiskAreaLeft { .. } => "risk_area_left",
             Self::TripEnded { .. } => "trip_ended",
             Self::HarshBraking { .. } => "harsh_braking",
             Self::Claim { .. } => "claim",

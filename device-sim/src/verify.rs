@@ -17,8 +17,9 @@ use crate::truth::Truth;
 /// What still counts as right.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The products to judge. `winter_tyres` needs a server that goes by the simulated weather.
-    pub products: Vec<String>,
+    /// The events to judge. Tyres need a server that goes by the simulated weather, areas of risk
+    /// one that was told them.
+    pub events: Vec<String>,
     /// A trigger may be so far off in when it happened, or two reports of the device, if that is
     /// more.
     pub tolerance: Duration,
@@ -32,7 +33,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            products: vec!["travel".to_owned()],
+            events: vec!["border_crossed".to_owned()],
             tolerance: Duration::from_secs(30),
             late: Duration::from_secs(10),
             precision: 0.99,
@@ -55,7 +56,7 @@ pub struct Verdict {
     pub contradictory: u64,
     /// Sequence numbers that were passed over.
     pub gaps: u64,
-    /// Triggers of products that are not judged.
+    /// Triggers about events that are not judged.
     pub unjudged: u64,
     /// What the ledger holds without a trigger to check against, by event.
     #[serde(default)]
@@ -88,8 +89,12 @@ pub struct Score {
 }
 
 /// Products and events that triggers are about and the ledger speaks of.
-pub const JUDGEABLE: [(&str, &str); 2] =
-    [("travel", "border_crossed"), ("winter_tyres", "tyres_unfit")];
+pub const JUDGEABLE: [(&str, &str); 4] = [
+    ("travel", "border_crossed"),
+    ("travel", "risk_area_entered"),
+    ("travel", "risk_area_left"),
+    ("winter_tyres", "tyres_unfit"),
+];
 
 /// Judges `recorded` triggers by the `truths`. The clock of the fleet ran `clock_speed` times as
 /// fast as that of `received_at`; both showed the same at `clock_start`.
@@ -110,7 +115,7 @@ pub fn judge(truths: &[Truth], recorded: &[Recorded], limits: &Limits, clock: Cl
     verdict.gaps = gaps(&told);
     let (last, withdrawn) = last_words(told, &mut verdict);
     let is_judged = |product: &str, event: &str| {
-        JUDGEABLE.contains(&(product, event)) && limits.products.iter().any(|one| one == product)
+        JUDGEABLE.contains(&(product, event)) && limits.events.iter().any(|one| one == event)
     };
     let mut products: BTreeMap<&str, (Vec<&Truth>, Vec<&Trigger>)> = BTreeMap::new();
     for truth in truths {

@@ -107,8 +107,8 @@ def test_nothing_acknowledged_is_lost_when_everything_goes_wrong(tmp_path):
                 assert {ts // 1_000 % 60 for ts, _ in keys} <= seconds, device
 
 
-def test_advice_on_tyres_is_what_the_simulated_weather_makes_of_the_roads(tmp_path):
-    """A winter day of a hundred cars in a minute, by weather that the server reads from a file."""
+def test_a_winter_day_is_told_as_its_ledger_says(tmp_path):
+    """A hundred cars in a minute, with weather and areas of risk that the server reads from files."""
     weather, claims = tmp_path / "weather.csv", tmp_path / "claims.jsonl"
     code, _, err = run(
         BINARIES / "device-sim", "weather", "--file", weather,
@@ -116,7 +116,9 @@ def test_advice_on_tyres_is_what_the_simulated_weather_makes_of_the_roads(tmp_pa
     )
     assert code == 0, err
     clock = ["--clock-start", "2026-01-12T00:00:00Z", "--clock-speed", "1440"]
-    config = '[[weather.feed]]\nkind = "file"\npath = "weather.csv"\n'
+    (tmp_path / "areas.geojson").write_text(run(BINARIES / "device-sim", "areas")[1])
+    config = '[places]\nrisk_areas = "areas.geojson"\n'
+    config += '[[weather.feed]]\nkind = "file"\npath = "weather.csv"\n'
     with Datanaut(
         tmp_path, *clock, registry=registry_of("winter-week", tmp_path), config=config
     ) as server:
@@ -132,7 +134,8 @@ def test_advice_on_tyres_is_what_the_simulated_weather_makes_of_the_roads(tmp_pa
         assert server.counts()["refused"] == refused and not server.counts()["quarantined"]
     assert code == 0 and report["passed"], out
     verdict = report["verdict"]
-    assert verdict["products"]["travel"]["found"] > 50
+    assert verdict["products"]["travel"]["found"] > 300
+    assert not {"risk_area_entered", "tyres_unfit"} & set(verdict["without_trigger"])
     assert verdict["products"]["winter_tyres"]["found"] > 10
     told = [json.loads(line) for line in claims.read_text().splitlines()]
     assert len(told) == verdict["without_trigger"]["claim"] > 0

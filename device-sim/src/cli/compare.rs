@@ -1,12 +1,13 @@
-//! `device-sim compare` and `device-sim registry`
+//! `device-sim compare`, `device-sim registry` and `device-sim areas`
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use device_sim::{Outcome, Scenario, compare};
+use device_sim::{Outcome, Scenario, compare, risk_areas};
 
 #[derive(Args)]
 pub(crate) struct CompareArgs {
@@ -26,6 +27,11 @@ fn read(path: &Path) -> Result<Outcome> {
     let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
     serde_json::from_reader(BufReader::new(file))
         .with_context(|| format!("{name} is no report of a scenario"))
+}
+
+pub(crate) fn areas() -> Result<ExitCode> {
+    println!("{:#}", risk_areas());
+    Ok(ExitCode::SUCCESS)
 }
 
 #[derive(Args)]

@@ -7,7 +7,7 @@ mod run;
 mod verify;
 mod weather;
 
-pub(crate) use compare::{CompareArgs, RegistryArgs, compare_runs, registry};
+pub(crate) use compare::{CompareArgs, RegistryArgs, areas, compare_runs, registry};
 pub(crate) use load::{LoadArgs, load};
 pub(crate) use run::{RunArgs, run};
 pub(crate) use verify::{VerifyArgs, verify};

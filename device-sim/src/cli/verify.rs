@@ -33,9 +33,10 @@ pub(crate) struct VerifyArgs {
     /// Judge only devices whose ids begin so
     #[arg(long, value_delimiter = ',', value_name = "PREFIXES")]
     devices: Vec<String>,
-    /// The products to judge: travel, and winter_tyres if the server goes by the simulated weather
-    #[arg(long, value_delimiter = ',', default_value = "travel", value_name = "PRODUCTS")]
-    products: Vec<String>,
+    /// The events to judge: border_crossed; tyres_unfit, if the server goes by the simulated weather;
+    /// risk_area_entered and risk_area_left, if it knows the areas
+    #[arg(long, value_delimiter = ',', default_value = "border_crossed", value_name = "EVENTS")]
+    events: Vec<String>,
     /// How long to wait for what is missing when the ledger has ended
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
     grace: f64,
@@ -63,13 +64,13 @@ struct LimitArgs {
 }
 
 impl LimitArgs {
-    fn limits(&self, products: &[String]) -> Result<Limits> {
-        let known = |product: &&String| JUDGEABLE.iter().any(|(one, _)| one == product);
-        if let Some(other) = products.iter().find(|product| !known(product)) {
-            bail!("--products {other}: only travel and winter_tyres can be judged");
+    fn limits(&self, events: &[String]) -> Result<Limits> {
+        let known: Vec<_> = JUDGEABLE.iter().map(|(_, event)| *event).collect();
+        if let Some(other) = events.iter().find(|event| !known.contains(&event.as_str())) {
+            bail!("--events {other}: give any of {}", known.join(", "));
         }
         Ok(Limits {
-            products: products.to_vec(),
+            events: events.to_vec(),
             tolerance: seconds(self.tolerance)?,
             late: seconds(self.late)?,
             precision: self.precision,
@@ -79,7 +80,7 @@ impl LimitArgs {
 }
 
 pub(crate) async fn verify(args: VerifyArgs) -> Result<ExitCode> {
-    let limits = args.limits.limits(&args.products)?;
+    let limits = args.limits.limits(&args.events)?;
     let verdict = match &args.triggers {
         Some(file) => {
             let Ledger { truths, .. } = Ledger::read(&args.ledger, &args.devices)?;

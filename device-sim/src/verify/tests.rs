@@ -151,7 +151,7 @@ fn advice_is_told_apart_by_the_tyres_and_judged_only_where_asked_for() {
     let verdict = judged(&truths, &recorded);
     assert!(verdict.passed && verdict.unjudged == 2, "{verdict}");
     assert_eq!(verdict.without_trigger["tyres_unfit"], 1);
-    let limits = Limits { products: vec!["winter_tyres".into()], ..Limits::default() };
+    let limits = Limits { events: vec!["tyres_unfit".into()], ..Limits::default() };
     let verdict = judge(&truths, &recorded, &limits, Clock::WALL);
     let score = &verdict.products["winter_tyres"];
     assert_eq!((score.found, score.missed, score.r#false), (1, 0, 1), "{verdict}");
