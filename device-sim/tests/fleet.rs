@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use device_sim::{Fleet, Kind, Message, Rate};
+use device_sim::{Fleet, Kind, Message, Rate, Scenario};
 use serde_json::Value;
 
 /// 2026-01-20T00:00:00Z, deep winter.
@@ -82,6 +82,26 @@ fn the_same_seed_gives_the_same_bytes() {
     };
     assert_eq!(load(5), load(5));
     assert_ne!(load(5), load(6));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_truths_in_every_scenario() {
+    for name in device_sim::names() {
+        let scenario = Scenario::load(name).unwrap();
+        let run = |seed| {
+            let mut fleet = scenario.fleet(0.005, seed).unwrap();
+            fleet.start(START_MS);
+            let mut payloads = Vec::new();
+            while fleet.due_us().is_some_and(|due_us| due_us < 7_200 * SECOND_US)
+                && payloads.len() < 5_000
+            {
+                payloads.push(fleet.next(0).unwrap().payload);
+            }
+            (payloads, fleet.finish())
+        };
+        assert_eq!(run(5), run(5), "{name}");
+        assert_ne!(run(5).0, run(6).0, "{name}");
+    }
 }
 
 #[test]

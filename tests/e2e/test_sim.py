@@ -207,6 +207,14 @@ def test_tls_and_passwords_reach_a_foreign_broker_and_wrong_ones_do_not(tmp_path
         ca = ["--ca-file", tmp_path / "ca.pem"]
         code, out, err = run(*load, *login, *ca, seconds=90)
         assert code == 0 and re.search(r"^acknowledged +40 ", out, re.M), out + err
+        track = tmp_path / "track.csv"
+        track.write_text("ts,lat,lon\n1768478400,51.4,6.2\n1768478401,51.4,6.2\n")
+        code, out, err = run(
+            BINARIES / "device-sim", "replay", track, "--as", "car-01", "--speed", "max",
+            "--broker", f"mqtts://localhost:{port}", "--user", "fleet", "--password", "secret",
+            "--mqtt", "5", *ca, seconds=90,
+        )
+        assert code == 0 and "acknowledged  2" in out, out + err
         for wrong, why in (
             (login, "UnknownIssuer"),
             (["--username", "fleet", "--password", "wrong", *ca], "does not let us in"),
