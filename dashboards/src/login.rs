@@ -103,7 +103,7 @@ pub fn new_token() -> Result<String, getrandom::Error> {
 /// Addresses that need no login: the first two tell nothing of anybody, links to the others are
 /// signed.
 pub(crate) fn is_open(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/me" | "/me.css")
+    matches!(path, "/healthz" | "/readyz" | "/me" | "/me.css" | "/icon.svg")
         || path.starts_with("/me/")
         || contracts::is_one(path)
 }

@@ -113,7 +113,7 @@ fn document(site: &Site, token: &str, known: &Known, told: &[TriggerRow]) -> Str
         html,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{name}</title>\
-         <link rel=\"stylesheet\" href=\"/me.css\"></head><body><main><h1>{name}</h1>\
+         <link rel=\"icon\" href=\"/icon.svg\"><link rel=\"stylesheet\" href=\"/me.css\"></head><body><main><h1>{name}</h1>\
          <p>What is known of you here, who was told what, and what you allow.</p>"
     )
     .ok();

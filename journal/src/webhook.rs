@@ -131,6 +131,11 @@ impl Journal {
 }
 
 impl Recorded {
+    #[cfg(test)]
+    pub(crate) fn of(endpoint: &str, progress: Progress) -> Self {
+        Self { endpoint: endpoint.into(), progress, done: oneshot::channel().0 }
+    }
+
     pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let (endpoint, progress) = (&*self.endpoint, &self.progress);
         if let Some(cursor) = progress.cursor {

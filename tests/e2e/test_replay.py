@@ -17,8 +17,8 @@ from peers import Client
 # Two fixes of a crossing make a country certain when they are 20 seconds apart; and all of them must
 # lie within the twelve hours for which a crossing is worth telling.
 STEP_MS = 30_000
-# On either side of the border, and near enough to it to get there in that time.
-WEST, EAST = 6.17, 6.28
+# On either side of the border, and near enough to it to get there in that time by road.
+WEST, EAST = 6.21, 6.235
 CARS = 100
 
 FLEET = """

@@ -12,6 +12,7 @@ import zipfile
 
 import pytest
 
+from browser import Page
 from datanaut import Datanaut, datanaut, wait_for
 from journeys import STEPS, TELEMETRY, drive, legs, now_ms
 from peers import Client, Listener
@@ -291,6 +292,29 @@ def test_a_customer_sees_what_is_known_and_decides(server):
     assert "withdrawn" in done(server, "consent", "list", "car-01-owner")
     status, page = fetch(server, "/me/consent", form={**decision, "decision": "give"})
     assert status == 200 and "Withdraw</button>" in page
+
+
+@pytest.mark.shape("embedded")
+def test_one_click_gives_and_withdraws_in_a_browser(server, tmp_path):
+    link = done(server, "customer", "link", "car-01-owner").strip()
+    with Page(link, tmp_path) as page:
+        def button():
+            # Between two pages there is nobody to ask.
+            try:
+                return page.evaluate("document.querySelector('form button')?.textContent")
+            except AssertionError:
+                return None
+
+        for word, next_word, ledger in (("Withdraw", "Allow", "withdrawn"), ("Allow", "Withdraw", "holds")):
+            wait_for(f"the button {word}", lambda: button() == word)
+            page.evaluate("document.querySelector('form button').click()")
+            wait_for(f"the button {next_word}", lambda: button() == next_word)
+            assert ledger in done(server, "consent", "list", "car-01-owner").splitlines()[-1]
+        assert page.problems() == []
+        assert all(url.startswith(f"http://127.0.0.1:{server.http}/") for url in page.requests())
+    # A link ends.
+    ended = done(server, "customer", "link", "car-01-owner", "--days", "0").strip()
+    assert fetch(server, ended[ended.index("/me"):])[0] == 403
 
 
 def test_names_are_renewed_and_both_are_known(server):

@@ -11,7 +11,8 @@ use super::{BELGIUM, GERMANY, NETHERLANDS, NOW_MS, REGISTRY, Trial, reading};
 use crate::chunk;
 use crate::live::read;
 use crate::rows::take_log_row;
-use crate::{Change, Why};
+use crate::webhook::Recorded;
+use crate::{Change, Letter, Progress, Why};
 
 const DEVICES: [&str; 3] = ["car-a", "car-b", "car-c"];
 const CUSTOMERS: [&str; 3] = ["anna", "bram", "carl"];
@@ -134,6 +135,58 @@ impl Trial {
     }
 }
 
+/// What came of posting a message to an endpoint.
+#[derive(Clone, Copy, Debug)]
+enum Answered {
+    Taken,
+    TryAgain,
+    GivenUp,
+}
+
+const ENDPOINT: &str = "hook";
+
+impl Trial {
+    /// Posts the next message to alpina's endpoint: one that is to be tried again, or a new one.
+    fn post(&mut self, answered: Answered) {
+        let reader = self.reader();
+        let (letter, _) = reader.next_letter(ENDPOINT).unwrap();
+        let again = letter.map(|letter| letter.position);
+        let cursor = reader.webhook_cursor(ENDPOINT).unwrap().unwrap_or(0);
+        let row = match again {
+            Some(position) => reader.to_send(position).unwrap(),
+            None => reader.next_for("alpina", &[], cursor).unwrap(),
+        };
+        let Some(row) = row else { return };
+        let mut progress =
+            Progress { cursor: again.is_none().then_some(row.position), ..Progress::default() };
+        let letter = |next_ms| Letter {
+            position: row.position,
+            attempts: 1,
+            next_ms,
+            error: "it answered 500".to_owned(),
+        };
+        match answered {
+            Answered::Taken => progress.settled.push(row.position),
+            Answered::TryAgain => progress.letters.push(letter(Some(self.now_ms))),
+            // What takes a trigger's place is sent until it is taken.
+            Answered::GivenUp if row.status == "erased" => {
+                progress.letters.push(letter(Some(self.now_ms)));
+            }
+            Answered::GivenUp => progress.letters.push(letter(None)),
+        }
+        self.writer_mut().webhooks.push(Recorded::of(ENDPOINT, progress));
+        assert!(self.try_send(&[]));
+    }
+
+    /// Holds at any moment: nothing of somebody who withdrew is kept to be sent again.
+    fn check_letters(&self) {
+        for letter in self.reader().dead_letters(ENDPOINT, 0, 1_000).unwrap() {
+            let row = self.reader().to_send(letter.position).unwrap().unwrap();
+            assert_ne!(row.status, "erased", "{letter:?}");
+        }
+    }
+}
+
 pub(super) fn crossing(from_s: i64) -> Vec<Reading> {
     let there = (0..6).map(|step| reading(from_s + step * 30, NETHERLANDS));
     there.chain((6..16).map(|step| reading(from_s + step * 30, GERMANY))).collect()
@@ -176,6 +229,27 @@ fn withdrawing_deletes_what_only_that_purpose_justified_and_tells_the_insurer() 
     assert_eq!((receipt.why, receipt.readings, receipt.withheld), (Why::Withdrawn, 16, 1));
     assert!(receipt.done_ms.is_some() && receipt.events > 0);
     assert!(!trial.change(withdraw("anna", "alpina")), "there is nothing left to withdraw");
+}
+
+#[test]
+fn dead_letters_of_who_withdraws_go_and_what_is_tried_again_is_empty() {
+    let mut trial = Trial::new(u64::MAX);
+    trial.send("car-a", &crossing(-600));
+    trial.post(Answered::GivenUp);
+    trial.send("car-a", &[reading(500, NETHERLANDS), reading(550, NETHERLANDS)]);
+    trial.rest();
+    trial.post(Answered::TryAgain);
+    assert_eq!(trial.reader().dead_letters(ENDPOINT, 0, 9).unwrap().len(), 1);
+    assert!(trial.change(withdraw("anna", "alpina")));
+    trial.check_letters();
+    trial.purge_all();
+    assert_eq!(trial.reader().dead_letters(ENDPOINT, 0, 9).unwrap(), []);
+    let receipt = trial.reader().receipt(1).unwrap().unwrap();
+    assert_eq!((receipt.triggers, receipt.dead_letters, receipt.influx), (2, 1, None));
+    let (again, _) = trial.reader().next_letter(ENDPOINT).unwrap();
+    let again = trial.reader().to_send(again.unwrap().position).unwrap().unwrap();
+    assert_eq!(again.body.kind, "io.datanaut.trigger.erased");
+    assert!(again.body.data.trigger().is_none());
 }
 
 #[test]
@@ -236,6 +310,7 @@ enum Step {
     Erase(usize),
     Import,
     Purge(usize),
+    Post(Answered),
     Restart,
 }
 
@@ -249,6 +324,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_usize).prop_map(Step::Erase),
         1 => Just(Step::Import),
         3 => (1..4_usize).prop_map(Step::Purge),
+        1 => Just(Step::Post(Answered::Taken)),
+        2 => Just(Step::Post(Answered::TryAgain)),
+        2 => Just(Step::Post(Answered::GivenUp)),
         1 => Just(Step::Restart),
     ]
 }
@@ -296,9 +374,11 @@ fn live(steps: &[Step], log_readings: u64) {
             Step::Purge(slices) => (0..*slices).for_each(|_| {
                 trial.purge();
             }),
+            Step::Post(answered) => trial.post(*answered),
             Step::Restart => trial.restart(),
         }
         trial.check_outbox();
+        trial.check_letters();
         trial.check_totals();
         trial.check_stretches();
         trial.check_recovery();
