@@ -210,8 +210,8 @@ pub(crate) struct Stretch<'a> {
 
 impl Stretch<'_> {
     /// The readings from one moment up to another and some around them, and the tyres that the car
-    /// had said before the first of these.
-    fn around(&self, from_ms: i64, to_ms: i64) -> Result<(Vec<Reading>, Fitted)> {
+    /// had said before the first of these, if it was the customer's then.
+    fn around(&self, customer: u32, from_ms: i64, to_ms: i64) -> Result<(Vec<Reading>, Fitted)> {
         let open = self.history.map(|history| history.open.readings()).unwrap_or_default();
         let start_ms = self.history.map_or(i64::MIN, |history| history.start_ms);
         let mut known = base(self.connection, self.device)?;
@@ -235,7 +235,8 @@ impl Stretch<'_> {
         readings.retain(|reading| reading.time_ms <= to_ms);
         readings.sort_by(Reading::history_order);
         readings.dedup_by(|a, b| a.history_order(b).is_eq());
-        Ok((readings, known.fitted()))
+        let theirs = known.owner() == Some(customer);
+        Ok((readings, if theirs { known.fitted() } else { (None, None) }))
     }
 }
 
@@ -292,7 +293,7 @@ impl Outbox<'_> {
             None => (car(self.registry, &claim, watched.customer).1, Vec::new(), (None, None)),
             Some(stretch) => {
                 let (from_ms, to_ms) = (claim.time_ms - AROUND_MS, claim.time_ms + AROUND_MS);
-                let (readings, fitted) = stretch.around(from_ms, to_ms)?;
+                let (readings, fitted) = stretch.around(watched.customer, from_ms, to_ms)?;
                 (Car::Known, readings, fitted)
             }
         };

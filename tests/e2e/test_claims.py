@@ -1,6 +1,8 @@
 """A claim, from the insurer's MQTT packet to what was known around it."""
 
-from datanaut import wait_for
+import json
+
+from datanaut import datanaut, wait_for
 from peers import Client
 
 REGISTRY = """
@@ -63,3 +65,34 @@ def test_a_claim_is_answered_with_its_context(tmp_path, serving):
         assert revised["data"]["tyres"]["fitted"] == "summer" and revised["data"]["law"]["met"] is False
         counts = server.counts()
         assert counts["reports"] == {"claim": 1} and counts["duplicate"] == 1
+
+
+def test_the_study_counts_what_was_driven_and_claimed(tmp_path, serving):
+    registry = tmp_path / "registry.toml"
+    registry.write_text(REGISTRY)
+    clock = ["--clock-start", "2025-12-01T12:00:00Z"]
+    # 10 km north at 20 m/s, a position every ten seconds; the second car brakes hard once.
+    moment = lambda at: f"2025-12-01T10:{at // 60:02}:{at % 60:02}Z"
+    along = lambda at: {"ts": moment(at), "lat": 52 + at * 20 / 111195, "lon": 5.1, "accuracy_m": 5}
+    with serving(tmp_path, *clock, registry=registry) as server, Client(server) as client:
+        for car, tyre in (("car-01", "winter"), ("car-02", "summer")):
+            way = [{**along(at), "speed_mps": 20, "tyre": tyre} for at in range(0, 501, 10)]
+            client.publish(f"telemetry/car/{car}", way)
+        client.publish("telemetry/car/car-02", {**along(501), "speed_mps": 10})
+        for claim, car in (("C-1", "car-01"), ("C-2", "car-02"), ("C-3", "car-02")):
+            time = moment(300) if claim != "C-3" else "2025-12-01T05:00:00Z"
+            client.publish("claims/alpina", {"id": claim, "device": car, "time": time, "kind": "collision"})
+        assert server.counts()["reports"] == {"claim": 3}
+        code, out, err = datanaut("study", "winter-tyres", "--data", server.data, "--json")
+        assert code == 0, err
+        study = json.loads(out)
+        km = {tyre: sum(row["km"] for row in study["groups"] if row["tyre"] == tyre) for tyre in ("winter", "summer")}
+        assert abs(km["winter"] - 10) < 0.1 and abs(km["summer"] - 10.02) < 0.1
+        claims = sum(row["claims"]["claims"] for row in study["by_tyre_and_road"])
+        assert claims == 2 and study["left_out"]["claims_without_readings"] == 1
+        assert sum(row["harsh"] for row in study["groups"]) == 1
+        assert {(row["country"], row["month"]) for row in study["groups"]} == {("NL", "2025-12")}
+        assert study["winter_to_summer"]["low"] < 1 < study["winter_to_summer"]["high"]
+        since = ("--since", "2026-01-01T00:00:00Z")
+        code, out, _ = datanaut("study", "winter-tyres", "--data", server.data, *since)
+        assert code == 0 and "too few claims" in out, "nothing since then"

@@ -5,7 +5,7 @@ use enrich::trigger::{CloudEvent, TriggerData};
 use ingest::{Fix, Measure, Reading, Value};
 use serde_json::Value as Json;
 
-use super::report::{claim, insured};
+use super::report::{claim, insured, insured_with};
 use super::{NETHERLANDS, NOW_MS, Trial};
 use crate::Change;
 
@@ -165,4 +165,28 @@ fn a_correction_revises_and_a_withdrawal_takes_nothing_back() {
     trial.purge_all();
     trial.settle();
     assert_eq!(trial.answers(), [], "an erasure does");
+}
+
+#[test]
+fn a_new_owner_is_not_told_of_the_old_ones_tyres() {
+    let mut trial = insured_with(4);
+    trial.at(NOW_MS);
+    // Bram's, until five minutes before now, and sealed by what follows.
+    for second in -120..-60 {
+        trial.send("car-b", &[drives(second, Some(1))]);
+    }
+    let payload =
+        format!(r#"{{"id":"C-1","device":"car-b","time":{},"kind":"collision"}}"#, NOW_MS - 60_000);
+    trial.send("car-b", &[drives(535, None), drives(545, None)]);
+    trial.report(super::report::message("alpina", "claims/alpina", &payload));
+    trial.settle();
+    let [answer] = &trial.answers()[..] else { panic!("{:?}", trial.answers()) };
+    assert_eq!(of(answer, "tyres"), ("unknown", "never_said"));
+    assert_eq!(of(answer, "speed").0, "certain");
+    // He is told of his own.
+    trial.report(claim("boreal", "C-1", r#""device":"car-b""#));
+    trial.settle();
+    let rows = trial.reader().triggers_after("boreal", "winter_tyres", 0, 10).unwrap();
+    let told = rows[0].body.data.trigger().unwrap();
+    assert_eq!(told.told["tyres"]["fitted"], "winter");
 }

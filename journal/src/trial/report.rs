@@ -26,7 +26,11 @@ const MORE: &str = r#"
 "#;
 
 pub(super) fn insured() -> Trial {
-    let mut trial = Trial::new(u64::MAX);
+    insured_with(u64::MAX)
+}
+
+pub(super) fn insured_with(log_readings: u64) -> Trial {
+    let mut trial = Trial::new(log_readings);
     let file = format!("{REGISTRY}{MORE}");
     assert!(trial.change(Change::Import(RegistryFile::parse(&file).unwrap())));
     trial
