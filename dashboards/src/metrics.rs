@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use deliver::influx::{InfluxReport, InfluxState};
 use deliver::webhooks::WebhookReport;
 use ingest::Reason;
+use ingest::report::ReportKind;
 use ingest::weather::{Fault, FeedStatus};
 use journal::{Circuit, Health};
 
@@ -73,6 +74,12 @@ fn counters(out: &mut Exposition, app: &App) {
     ];
     for (name, help, total) in plain {
         out.family(&format!("{name}_total"), "counter", help).sample(&[], total);
+    }
+    let mut reports =
+        out.family("reports_stored_total", "counter", "What insurers reported, by kind.");
+    for kind in ReportKind::ALL {
+        let total = counts.reports.get(&kind).copied().unwrap_or_default();
+        reports.sample(&[("kind", kind.name())], total);
     }
     // A counter must not fall: what was tried again stays in it, and is counted beside it.
     let mut quarantined = counts.quarantined;

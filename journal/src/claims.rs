@@ -12,7 +12,7 @@ use enrich::registry::{Product, Registry};
 use enrich::trigger::Status;
 use enrich::weather::Joined;
 use ingest::report::{Claim, Report};
-use ingest::{DeviceKind, Fix, Reading};
+use ingest::{DeviceKind, Fix, Measure, Reading};
 use rusqlite::{Connection, OptionalExtension, Result};
 use serde::Serialize;
 
@@ -112,10 +112,19 @@ impl Claims {
     /// The claims that readings of a device may say something new about.
     pub(crate) fn touched(&self, device: u32, stored: &[&Reading]) -> Vec<(i64, Watched)> {
         let Some(claims) = self.by_device.get(&device) else { return Vec::new() };
+        let tells_tyres = |reading: &Reading| {
+            let measures = [Measure::Tyre, Measure::TreadMm];
+            measures.iter().any(|measure| reading.measure(*measure).is_some())
+        };
         let concern = |watched: &Watched| {
-            stored.iter().any(|reading| (reading.time_ms - watched.time_ms).abs() <= AROUND_MS)
-                || stored.iter().any(|reading| reading.time_ms >= watched.time_ms)
-                    && watched.due_ms < watched.until_ms
+            let waits = watched.due_ms < watched.until_ms;
+            stored.iter().any(|reading| {
+                let after_ms = reading.time_ms - watched.time_ms;
+                // Tyres hold from when they are said.
+                after_ms.abs() <= AROUND_MS
+                    || after_ms >= 0 && waits
+                    || after_ms < 0 && tells_tyres(reading)
+            })
         };
         let watched = claims.iter().filter_map(|report| Some((*report, self.get(*report)?)));
         watched.filter(|(_, watched)| concern(watched)).collect()

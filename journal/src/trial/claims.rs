@@ -3,6 +3,7 @@
 use enrich::privacy::Content;
 use enrich::trigger::{CloudEvent, TriggerData};
 use ingest::{Fix, Measure, Reading, Value};
+use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::report::{claim, insured, insured_with};
@@ -189,4 +190,61 @@ fn a_new_owner_is_not_told_of_the_old_ones_tyres() {
     let rows = trial.reader().triggers_after("boreal", "winter_tyres", 0, 10).unwrap();
     let told = rows[0].body.data.trigger().unwrap();
     assert_eq!(told.told["tyres"]["fitted"], "winter");
+}
+
+/// What a car says around a claim, some of it far before.
+fn said() -> Vec<Reading> {
+    let mut said = vec![drives(-5_000, Some(0)), drives(-1_200, Some(1)), drives(-300, None)];
+    said.extend((-6..6).map(|step| drives(step * 7, None)));
+    said.push(drives(400, Some(0)));
+    said[5].measures = vec![(Measure::AccelerationMps2, Value::Number(-5.0))];
+    said[7].fix = Fix::new(50.9, 5.9, Some(20.0));
+    said
+}
+
+/// What was said last, but for the proof of its evidence; after a while in which all of it came.
+fn last_word(trial: &mut Trial) -> TriggerData {
+    trial.settle();
+    trial.at(NOW_MS + HOUR_MS);
+    trial.settle();
+    let mut last = trial.answers().pop().unwrap();
+    last.evidence.hash = String::new();
+    last
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: super::cases() / 3, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    /// Whatever comes first, and whenever the process ends in between.
+    #[test]
+    fn the_last_word_is_the_same_in_any_order(
+        order in Just((0..said().len()).collect::<Vec<_>>()).prop_shuffle(),
+        reported in 0..said().len(),
+        restarts in proptest::collection::vec(any::<bool>(), said().len()),
+        log_readings in prop_oneof![Just(u64::MAX), 1..8_u64],
+    ) {
+        let asked = || claim("alpina", "C-1", r#""device":"car-a""#);
+        let mut in_order = insured();
+        in_order.at(NOW_MS);
+        in_order.send("car-a", &said());
+        in_order.report(asked());
+        let expected = last_word(&mut in_order);
+
+        let mut trial = insured_with(log_readings);
+        trial.at(NOW_MS);
+        for (step, at) in order.into_iter().enumerate() {
+            if step == reported {
+                trial.report(asked());
+            }
+            trial.send("car-a", &[said()[at].clone()]);
+            if restarts[step] {
+                trial.restart();
+            }
+        }
+        prop_assert_eq!(last_word(&mut trial), expected);
+        let revisions: Vec<u32> = trial.told_of_claims().iter().map(|event| event.revision).collect();
+        prop_assert_eq!(revisions.clone(), (0..revisions.len() as u32).collect::<Vec<_>>());
+    }
 }
