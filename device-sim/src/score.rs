@@ -62,7 +62,8 @@ fn key_of_trigger(trigger: &Trigger) -> Option<Key<'_>> {
         "risk_area_left" => Some(Key::Left(trigger.area.as_deref()?)),
         "tyres_unfit" => {
             let tyres = trigger.tyres.as_ref()?;
-            Some(Key::Unfit { fitted: &tyres.fitted, tread: tenths(tyres.tread_mm?) })
+            let fitted = tyres.fitted.as_deref()?;
+            Some(Key::Unfit { fitted, tread: tenths(tyres.tread_mm?) })
         }
         _ => None,
     }

@@ -38,7 +38,8 @@ pub(crate) struct Trigger {
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Tyres {
-    pub(crate) fitted: String,
+    /// Not known of every car with a claim.
+    pub(crate) fitted: Option<String>,
     pub(crate) tread_mm: Option<f64>,
 }
 

@@ -159,6 +159,29 @@ fn advice_is_told_apart_by_the_tyres_and_judged_only_where_asked_for() {
 }
 
 #[test]
+fn what_is_said_of_claims_and_tests_is_understood_and_not_judged() {
+    let said = |kind: &str, data| {
+        let message = json!({
+            "specversion": "1.0", "id": kind, "type": format!("io.datanaut.trigger.{kind}"),
+            "sequence": format!("{:020}", 1), "revision": 0, "data": data,
+        });
+        Recorded {
+            topic: "triggers/alpina/winter_tyres/x".into(),
+            received_at: second(1),
+            message: serde_json::from_value(message).unwrap(),
+        }
+    };
+    let claim = json!({
+        "event": "claim_reported", "happened_at": second(0), "place": {"country": "AT"},
+        "tyres": {"fitted": null, "certainty": "unknown", "reason": "never_said"},
+    });
+    let test = json!({"test": true, "product": "winter_tyres"});
+    let verdict = judged(&[], &[said("fired", claim), said("test", test)]);
+    assert!(verdict.passed && verdict.unjudged == 1, "{verdict}");
+    assert!(!judged(&[], &[said("fired", json!({"event": "border_crossed"}))]).passed);
+}
+
+#[test]
 fn what_no_trigger_is_about_is_listed() {
     let what = What::TripEnded { lasted_s: 600.0, km: 9.5 };
     let trip = Truth { what, ..truth("a", 100, Expect::Notice) };
