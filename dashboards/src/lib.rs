@@ -18,6 +18,7 @@ mod metrics;
 mod page;
 mod pace;
 mod problem;
+mod rates;
 mod reads;
 mod status;
 mod stream;
@@ -45,6 +46,7 @@ use api::triggers::Waiting;
 use basemap::Basemap;
 use listener::{From, TlsListener};
 use login::Login;
+use rates::Rates;
 use reads::Reads;
 use stream::Feed;
 
@@ -113,6 +115,7 @@ pub(crate) struct Site {
     /// Those who wait for triggers.
     pub(crate) waiting: Waiting,
     pub(crate) login: Login,
+    pub(crate) rates: Rates,
 }
 
 /// Where requests come in.
@@ -138,6 +141,7 @@ pub async fn serve(
         clinic: Mutex::default(),
         waiting: Waiting::new(ended.clone()),
         login: Login::new(app.operators.clone()),
+        rates: Rates::default(),
         app,
     });
     let news = tokio::spawn(stream::run(Arc::clone(&site)));

@@ -136,6 +136,15 @@ pub(crate) fn too_many() -> Response {
     (wait, refused).into_response()
 }
 
+pub(crate) fn too_fast() -> Response {
+    let refused = Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many requests came from this address, or with this token",
+        "ask at most 100 times a second; /v1/stream tells what is new unasked, and wait= on /v1/triggers",
+    );
+    ([(header::RETRY_AFTER, "1")], refused).into_response()
+}
+
 pub(crate) fn only_looks() -> Response {
     let refused = Problem::new(
         StatusCode::FORBIDDEN,

@@ -37,6 +37,10 @@ pub(crate) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let shown = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    if !site.rates.allow(peer.ip(), shown, Instant::now()) {
+        return login::too_fast();
+    }
     let who = match identify(&site, peer.ip(), &request) {
         Ok(who) => who,
         Err(refusal) => return *refusal,
