@@ -245,8 +245,8 @@ fn row(at: Position, height_m: f64, time_ms: i64, issued_ms: i64) -> [Value; COL
 
 /// The middles of the cells along all roads, and of those around the places.
 fn cells_come_by() -> Vec<Position> {
-    /// Half of a cell's width where it is narrowest.
-    const STEP_M: f64 = 2_500.0;
+    /// A road that cuts a corner of a cell is in it for a moment.
+    const STEP_M: f64 = 500.0;
     /// As far from a place as anybody lives or works.
     const AROUND_M: f64 = 7_000.0;
     let network = Network::new();
