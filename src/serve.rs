@@ -33,6 +33,8 @@ const SIMULATION_LEAVES: Duration = Duration::from_millis(800);
 /// Serves until it is told to stop, or until the journal fails for good.
 pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     let clock = clock(config);
+    // Who asks before it is done waits for it: nobody does in the first half second.
+    std::thread::Builder::new().name("places".to_owned()).spawn(enrich::places::warm)?;
     let started = tokio::task::block_in_place(|| open_journal(config, clock.clone()))?;
     let Started { journal, arrivals } = started;
     let listener = listen(config.http.listen).await?;
@@ -363,7 +365,6 @@ fn welcome(config: &Config, mqtt: SocketAddr, http: SocketAddr) {
     if let Some(influx) = writing_to_influx(config) {
         println!("  {influx}");
     }
-    println!("  weather  {}", config.weather.summary());
     println!("  weather  {}", config.weather.summary());
     match config.sim.enabled {
         true => println!("  fleet    simulated: 12 cars, 8 trackers, 10 thermostats, 10 products"),

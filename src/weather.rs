@@ -116,6 +116,7 @@ fn options(feed: &WeatherFeed, kind: Kind, journal: &Journal) -> Result<FeedOpti
     }
     let ours = || concat!("datanaut/", env!("CARGO_PKG_VERSION")).to_owned();
     let ledger = journal.reader().weather_ledger(feed.name());
+    let whole = journal.reader().weather_answer(feed.name());
     Ok(FeedOptions {
         name: feed.name().into(),
         kind,
@@ -125,6 +126,7 @@ fn options(feed: &WeatherFeed, kind: Kind, journal: &Journal) -> Result<FeedOpti
         limits,
         timeout: feed.timeout.unwrap_or(TIMEOUT),
         ledger: ledger.context("what the weather feeds had asked")?.unwrap_or_default(),
+        whole: whole.context("what the weather feeds had answered")?.unwrap_or_default(),
     })
 }
 
@@ -148,8 +150,8 @@ impl Desk for Counter {
     }
 
     fn take(&self, feed: &Arc<str>, brought: Brought) -> bool {
-        let Brought { series, ledger } = brought;
-        let answer = WeatherAnswer { feed: feed.clone(), series, ledger };
+        let Brought { series, ledger, whole } = brought;
+        let answer = WeatherAnswer { feed: feed.clone(), series, ledger, whole };
         self.journal.blocking_weather(answer).is_ok()
     }
 }

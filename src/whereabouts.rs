@@ -25,10 +25,16 @@ pub(crate) fn run(args: &WhereArgs) -> Result<ExitCode> {
         Some(file) => Config::load(file)?,
         None => Config::default(),
     };
-    let world = crate::serve::world(&config)?;
+    let mut world = crate::serve::world(&config)?;
+    let dir = args.data.as_ref().unwrap_or(&config.data.dir);
+    if let Err(error) = journal::read_weather(dir, &mut world)
+        && args.data.is_some()
+    {
+        return Err(error).with_context(|| format!("no journal to read in {}", dir.display()));
+    }
     let now = Timestamp::now();
     let time_ms = args.at.unwrap_or(now).as_millisecond();
-    let here = Here::look(&world, &fix, time_ms, now.as_millisecond());
+    let here = Here::look(&world, &fix, args.altitude, time_ms, now.as_millisecond());
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&here)?),
         false => print!("{}", text(&here)),
@@ -126,8 +132,11 @@ fn weather(joined: &Joined) -> String {
         values.present.as_ref().map(|present| present.to_string()),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
+    let height = joined.altitude_correction_c.map_or(String::new(), |kelvin| {
+        format!(", temperatures corrected by {kelvin} K for the height")
+    });
     format!(
-        "{} ({} of {}, {} min old, {} away)",
+        "{} ({} of {}, {} min old, {} away{height})",
         parts.join(", "),
         if joined.row.observed { "observation" } else { "forecast" },
         joined.row.source,
@@ -170,7 +179,8 @@ mod tests {
         let world = World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) };
         let time_ms = 1_768_478_400_000;
         let look = |lat, lon| {
-            text(&Here::look(&world, &Fix::new(lat, lon, Some(8.0)).unwrap(), time_ms, time_ms))
+            let fix = Fix::new(lat, lon, Some(8.0)).unwrap();
+            text(&Here::look(&world, &fix, None, time_ms, time_ms))
         };
         let venlo = look(51.370, 6.170);
         for part in [

@@ -4,6 +4,7 @@ pub(crate) mod devices;
 pub(crate) mod export;
 pub(crate) mod fleet;
 pub(crate) mod params;
+pub(crate) mod place;
 pub(crate) mod quarantine;
 pub(crate) mod registry;
 pub(crate) mod retry;

@@ -90,6 +90,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
         ("/openapi.json", get(contracts::openapi)),
         ("/asyncapi.json", get(contracts::asyncapi)),
         ("/schemas/{schema}", get(contracts::schema)),
+        ("/v1/where", get(api::place::explain)),
         ("/v1/basemap", get(api::basemap)),
         ("/v1/stream", get(stream::stream)),
     ]

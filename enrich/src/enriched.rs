@@ -18,10 +18,11 @@ pub struct World {
 }
 
 impl World {
-    /// The state of the road at a place and time, as it was known at `now_ms`.
+    /// The state of the road at a place, at its height where that is known, and time, as it was
+    /// known at `now_ms`.
     #[must_use]
-    pub fn road(&self, fix: &Fix, time_ms: i64, now_ms: i64) -> Road {
-        let inputs = Inputs::as_of(&self.weather, fix, time_ms, now_ms);
+    pub fn road(&self, fix: &Fix, altitude_m: Option<f64>, time_ms: i64, now_ms: i64) -> Road {
+        let inputs = Inputs::as_of(&self.weather, fix, altitude_m, time_ms, now_ms);
         inputs.map_or(Road::UNKNOWN, |inputs| Road::assess(&inputs))
     }
 

@@ -65,15 +65,21 @@ pub enum Certainty {
 
 impl Here {
     #[must_use]
-    pub fn look(world: &World, fix: &Fix, time_ms: i64, now_ms: i64) -> Self {
+    pub fn look(
+        world: &World,
+        fix: &Fix,
+        altitude_m: Option<f64>,
+        time_ms: i64,
+        now_ms: i64,
+    ) -> Self {
         let place = world.atlas.locate(fix);
         let details = world.atlas.details(fix);
         let zone = details.time_zone.and_then(|name| TimeZone::get(name).ok());
         let time = Timestamp::from_millisecond(time_ms).unwrap_or_default();
         let local_time = time.to_zoned(zone.unwrap_or(TimeZone::UTC)).datetime();
         let risks = world.atlas.areas().risks(fix, time_ms);
-        let weather = world.weather.as_of(fix, time_ms, now_ms);
-        let inputs = Inputs::as_of(&world.weather, fix, time_ms, now_ms);
+        let weather = world.weather.as_of_at(fix, altitude_m, time_ms, now_ms);
+        let inputs = Inputs::as_of(&world.weather, fix, altitude_m, time_ms, now_ms);
         let road = inputs.map_or(Road::UNKNOWN, |inputs| Road::assess(&inputs));
         let values = weather.as_ref().map(|joined| &joined.row.values);
         let accuracy_m = fix.accuracy_m.map_or(ASSUMED_ACCURACY_M, f64::from);
@@ -130,7 +136,21 @@ mod tests {
 
     fn look(lat: f64, lon: f64, accuracy_m: f32, time: &str) -> Here {
         let time_ms = time.parse::<jiff::Timestamp>().unwrap().as_millisecond();
-        Here::look(&WORLD, &Fix::new(lat, lon, Some(accuracy_m)).unwrap(), time_ms, time_ms)
+        let fix = Fix::new(lat, lon, Some(accuracy_m)).unwrap();
+        Here::look(&WORLD, &fix, None, time_ms, time_ms)
+    }
+
+    #[test]
+    fn a_place_on_a_mountain_is_colder_than_its_cell() {
+        let fix = Fix::new(45.9237, 6.8694, None).unwrap();
+        let time_ms = 1_768_478_400_000;
+        let temperature_c = |altitude_m| {
+            let joined = Here::look(&WORLD, &fix, altitude_m, time_ms, time_ms).weather.unwrap();
+            (joined.row.values.temperature_c.unwrap(), joined.row.elevation_m.unwrap())
+        };
+        let (cell_c, elevation_m) = temperature_c(None);
+        let (summit_c, _) = temperature_c(Some(elevation_m + 1_000.0));
+        assert!((summit_c - cell_c + 6.5).abs() < 0.11, "{cell_c} {summit_c}");
     }
 
     #[test]

@@ -127,7 +127,7 @@ pub struct FullEvidence {
     pub customer: String,
     pub policy: String,
     pub event: Event,
-    /// The reading that caused it, when a rule asked about it.
+    /// The reading that caused it, where it is still there.
     #[serde(default)]
     pub reading: Option<Reading>,
     pub weather: Option<Joined>,

@@ -84,6 +84,11 @@ impl Reader {
         Ok(weather::ledger(&open_reader(&self.dir)?, feed)?)
     }
 
+    /// The last answer of a feed whose answers are about the whole world.
+    pub fn weather_answer(&self, feed: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(weather::whole(&open_reader(&self.dir)?, feed)?)
+    }
+
     pub(crate) fn open(&self) -> Result<Connection, ReadError> {
         Ok(open_reader(&self.dir)?)
     }

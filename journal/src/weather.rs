@@ -1,5 +1,6 @@
 //! Weather rows as they came from the feeds: in the file, and read back from it at a start.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use enrich::World;
@@ -7,10 +8,16 @@ use enrich::weather::{Cell, Feed, Hour, Series, Values};
 use rusqlite::{Connection, OptionalExtension, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::ReadError;
 use crate::batch::WeatherDone;
 use crate::chunk::Damaged;
 use crate::seal::damaged;
+use crate::store::open_reader;
 use crate::writer::Writer;
+
+/// Of feeds whose answers are about the whole world, the last one: some hundred kilobytes.
+pub(crate) const TABLES: &str =
+    "CREATE TABLE IF NOT EXISTS weather_answer (feed TEXT PRIMARY KEY, body BLOB NOT NULL)";
 
 /// Most rows that one sweep deletes; when there are more, the next batch goes on.
 const SWEPT: i64 = 1_000;
@@ -23,6 +30,8 @@ pub struct WeatherAnswer {
     /// What the feed has to remember over a restart: what it asked, and when it may ask again. To
     /// the journal it means nothing.
     pub ledger: Vec<u8>,
+    /// An answer that has more in it than was asked for, to be kept until the next one.
+    pub whole: Option<Vec<u8>>,
 }
 
 /// A series without the names of its fields: 25 bytes an hour.
@@ -105,6 +114,11 @@ pub(crate) fn store(
     connection
         .prepare_cached("INSERT OR REPLACE INTO weather_feed (feed, ledger) VALUES (?1, ?2)")?
         .execute((&*answer.feed, &answer.ledger))?;
+    if let Some(whole) = &answer.whole {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO weather_answer (feed, body) VALUES (?1, ?2)")?
+            .execute((&*answer.feed, whole))?;
+    }
     Ok((news.into_iter().cloned().collect(), last))
 }
 
@@ -125,6 +139,15 @@ pub(crate) fn load(connection: &Connection, world: &mut World) -> Result<i64> {
     Ok(last)
 }
 
+/// Fills `world` with the rows that the journal in `dir` has. A server may be running on it.
+///
+/// # Errors
+/// When there is no journal, or it cannot be read.
+pub fn read_weather(dir: &Path, world: &mut World) -> std::result::Result<(), ReadError> {
+    load(&open_reader(dir)?, world)?;
+    Ok(())
+}
+
 /// Deletes a part of the rows whose last hour began before `before_ms`. Returns whether that was
 /// all of them.
 pub(crate) fn sweep(connection: &Connection, before_ms: i64) -> Result<bool> {
@@ -135,6 +158,14 @@ pub(crate) fn sweep(connection: &Connection, before_ms: i64) -> Result<bool> {
         )?
         .execute((before_ms, SWEPT))?;
     Ok((swept as i64) < SWEPT)
+}
+
+/// The last whole answer of a feed that is kept.
+pub(crate) fn whole(connection: &Connection, feed: &str) -> Result<Option<Vec<u8>>> {
+    connection
+        .prepare("SELECT body FROM weather_answer WHERE feed = ?1")?
+        .query_row([feed], |row| row.get(0))
+        .optional()
 }
 
 /// What a feed had to remember.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use enrich::World;
 use enrich::registry::{Entry, Product};
 use enrich::rules::RuleSet;
 use enrich::trigger::Key;
+use enrich::{Here, World};
 use ingest::{Arrival, Clock, Reason};
 use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +22,7 @@ use crate::link::Links;
 use crate::live::{Health, Live, Notice, write};
 use crate::log::{Followers, Following, Log};
 use crate::outbox::by_priority;
+use crate::place::Place;
 use crate::purge::Purge;
 use crate::quarantine;
 use crate::recover::{
@@ -134,6 +135,7 @@ pub(crate) enum Command {
     Webhook(Recorded),
     Change(Change, oneshot::Sender<Result<Changed, ChangeError>>),
     Rotate(oneshot::Sender<Result<u32, ChangeError>>),
+    Look(Place, oneshot::Sender<Box<Here>>),
     DeletedElsewhere(i64, oneshot::Sender<bool>),
     Test(Arc<str>, Product, oneshot::Sender<Result<TestTrigger, ChangeError>>),
 }
@@ -428,6 +430,10 @@ impl Writer {
                     tracing::warn!(%error, "what was deleted elsewhere could not be recorded");
                 }
                 done.send(recorded.is_ok()).ok();
+                return;
+            }
+            Command::Look(place, answer) => {
+                answer.send(Box::new(self.look(&place))).ok();
                 return;
             }
             Command::Rotate(answer) => {

@@ -16,15 +16,22 @@ pub(crate) struct WhereArgs {
     /// Accuracy of the fix
     #[arg(long, value_name = "METRES", default_value_t = 10.0)]
     pub(crate) accuracy: f32,
+    /// Height above the sea, to correct temperatures by
+    #[arg(long, value_name = "METRES", allow_negative_numbers = true)]
+    pub(crate) altitude: Option<f64>,
     /// The moment, for example 2026-01-15T12:00:00Z; by default now
     #[arg(long, value_name = "RFC3339")]
     pub(crate) at: Option<Timestamp>,
     /// Answer in JSON, with every field
     #[arg(long)]
     pub(crate) json: bool,
-    /// Configuration file with the weather feed's seed
+    /// Configuration file with the weather feeds
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Data directory with what live feeds have answered; by default that of the configuration, if
+    /// it is there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub(super) fn run(args: &BacktestArgs) -> Result<ExitCode> {
         Archive::open(dir).with_context(|| format!("no journal to read in {}", dir.display()))?;
     let mut world = crate::serve::world(&config)?;
     world.atlas.set_geofences(archive.registry().geofences());
+    journal::read_weather(dir, &mut world).context("the weather in the journal")?;
     let live = archive.rules().and_then(|rules| rules.rule(&rule.id));
     let live = live.map(|live| RuleSet::alone("in force", &live.source)).transpose()?;
     let (mut then, mut now) = (Outcome::default(), Outcome::default());

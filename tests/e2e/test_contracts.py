@@ -176,6 +176,8 @@ def test_every_answer_is_as_described(server):
     ask("get", "/schemas/{schema}", schema=EVENT)
     ask("get", "/schemas/{schema}", schema="urn:datanaut:schema:none:1", expect=404)
     ask("get", "/v1/fleet", limit=0, expect=400)
+    ask("get", "/v1/where", lat=51.37, lon=6.17, at="2026-01-15T12:00:00Z")
+    ask("get", "/v1/where", lat=91, lon=6.17, expect=400)
     ask("get", "/v1/triggers", insurer="alpina", product="travel", after=0, limit=1, wait="1s")
     ask("get", "/v1/triggers", insurer="nobody", product="travel", expect=404)
     ask("get", "/v1/subjects", policy="car-01-travel")

@@ -1,5 +1,6 @@
 """Triggers have the weather of their place and hour, or say that it is missing."""
 
+import json
 from datetime import datetime, timedelta, timezone
 
 from datanaut import BINARIES, Datanaut, Process, datanaut, run, wait_for
@@ -97,6 +98,17 @@ def test_a_feed_that_goes_away_and_comes_back(tmp_path):
         [weather] = cross(server, "car-05")
         assert (weather["temperature_c"], weather["source"]) == (-2.5, "open-meteo")
         assert server.metric("weather_requests_total", feed="open-meteo") >= 1
+
+        # A support desk sees the same row, of the server and beside it.
+        here = server.get("/v1/where", lat=51.37, lon=6.21, accuracy_m=8)
+        assert here["country"] in ("NL", "DE") and here["border"]["distance_m"] < 3_000
+        row = here["weather"]["row"]
+        assert (row["source"], row["temperature_c"]) == ("open-meteo", -2.5)
+        assert server.request("/v1/where", lat=91, lon=0)[0] == 400
+        files = ["--config", tmp_path / "datanaut.toml", "--data", server.data]
+        code, out, err = datanaut("where", 51.37, 6.21, "--json", *files)
+        assert code == 0, err
+        assert json.loads(out)["weather"]["row"] == row
 
         # After a restart nothing is asked twice: neither what was, nor more.
         assert server.stop() == 0

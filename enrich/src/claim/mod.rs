@@ -353,7 +353,7 @@ fn road(
     now_ms: i64,
     weather: &Found<Joined>,
 ) -> Found<Road> {
-    let road = world.road(&there.fix, time_ms, now_ms);
+    let road = world.road(&there.fix, None, time_ms, now_ms);
     if road.condition == Condition::Unknown {
         return Found::unknown("weather_missing");
     }

@@ -190,10 +190,10 @@ impl Memory {
         world: &World,
         events: &mut Vec<Event>,
     ) {
-        let time_ms = reading.time_ms;
+        let (time_ms, altitude_m) = (reading.time_ms, reading.number(Measure::AltitudeM));
         let ahead = (0..=AHEAD_HOURS).map(|hours| {
             let at_ms = time_ms + hours * HOUR_MS;
-            (world.road(&fix, at_ms, time_ms), at_ms)
+            (world.road(&fix, altitude_m, at_ms, time_ms), at_ms)
         });
         // Of equally bad hours the first.
         let worst = ahead.reduce(

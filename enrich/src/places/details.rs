@@ -33,7 +33,8 @@ pub struct NearTown {
 }
 
 impl Atlas {
-    /// Takes some microseconds; the first time also about 200 ms and 25 MB.
+    /// Takes some microseconds; without [`warm`](super::warm) the first time also about 300 ms, and
+    /// 25 MB.
     #[must_use]
     pub fn details(&self, fix: &Fix) -> Details {
         let (lat, lon) = (fix.lat(), fix.lon());

@@ -77,6 +77,13 @@ impl Atlas {
     }
 }
 
+/// Reads what [`Atlas::details`] needs, which takes some hundred milliseconds, so that the first
+/// event does not wait for it.
+pub fn warm() {
+    std::sync::LazyLock::force(&towns::TOWNS);
+    regions::warm();
+}
+
 /// The border between two countries that is nearest to a place.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct NearestBorder {

@@ -48,6 +48,10 @@ impl Serialize for Region {
     }
 }
 
+pub(super) fn warm() {
+    LazyLock::force(&REGIONS);
+}
+
 /// The region of a point of `country`.
 pub(super) fn find(country: Country, lat: f64, lon: f64) -> Option<Region> {
     REGIONS.find(country, [lon as f32, lat as f32])

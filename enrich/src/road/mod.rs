@@ -111,11 +111,19 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// From the weather at a place and time and in the hours before, as it was known at `now_ms`.
+    /// From the weather at a place and time and in the hours before, as it was known at `now_ms`;
+    /// `altitude_m` is the place's height above the sea, where it is known.
     #[must_use]
-    pub fn as_of(weather: &Feed, fix: &Fix, time_ms: i64, now_ms: i64) -> Option<Self> {
+    pub fn as_of(
+        weather: &Feed,
+        fix: &Fix,
+        altitude_m: Option<f64>,
+        time_ms: i64,
+        now_ms: i64,
+    ) -> Option<Self> {
         let row = |back: i64| {
-            weather.as_of(fix, time_ms - back * HOUR_MS, now_ms).map(|joined| joined.row)
+            let at_ms = time_ms - back * HOUR_MS;
+            weather.as_of_at(fix, altitude_m, at_ms, now_ms).map(|joined| joined.row)
         };
         let before: Vec<_> = (1..=LYING_HOURS).filter_map(row).collect();
         Some(Self::of(&row(0)?, &before))

@@ -226,11 +226,11 @@ impl RuleSet {
         self.rules.iter()
     }
 
-    /// Whether some rule on that event asks about the reading that caused it.
+    /// Whether some rule is on that event, and so the reading that caused it is wanted: rules ask
+    /// about it, and the weather is that of its height.
     #[must_use]
     pub fn asks_reading(&self, event: &str) -> bool {
-        let on = self.by_event.get(event).into_iter().flatten();
-        on.map(|at| &self.rules[*at]).any(|rule| rule.source.contains("reading."))
+        self.by_event.contains_key(event)
     }
 
     /// Whether somebody might still hear of an occasion in time, whatever the conditions find.

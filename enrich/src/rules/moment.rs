@@ -121,6 +121,11 @@ impl Schema {
 }
 
 impl Occasion<'_> {
+    /// How high above the sea it happened, where the reading that caused it says so.
+    fn altitude_m(&self) -> Option<f64> {
+        self.reading?.number(Measure::AltitudeM)
+    }
+
     fn risks(&self) -> Option<Vec<(&Area, f64)>> {
         let fix = self.event.happening.place()?;
         Some(self.world.atlas.areas().risks(&fix, self.event.time_ms))
@@ -131,7 +136,8 @@ impl Around {
     pub(crate) fn weather(&self, occasion: &Occasion<'_>) -> Option<&Joined> {
         let look_up = || {
             let fix = occasion.event.happening.place()?;
-            occasion.world.weather.as_of(&fix, occasion.event.time_ms, occasion.now_ms)
+            let (weather, altitude_m) = (&occasion.world.weather, occasion.altitude_m());
+            weather.as_of_at(&fix, altitude_m, occasion.event.time_ms, occasion.now_ms)
         };
         self.weather.get_or_init(look_up).as_ref()
     }
@@ -146,7 +152,10 @@ impl Around {
 
     fn road(&self, occasion: &Occasion<'_>) -> Road {
         *self.road.get_or_init(|| match occasion.event.happening.place() {
-            Some(fix) => occasion.world.road(&fix, occasion.event.time_ms, occasion.now_ms),
+            Some(fix) => {
+                let (altitude_m, time_ms) = (occasion.altitude_m(), occasion.event.time_ms);
+                occasion.world.road(&fix, altitude_m, time_ms, occasion.now_ms)
+            }
             None => Road::UNKNOWN,
         })
     }

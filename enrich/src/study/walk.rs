@@ -185,7 +185,7 @@ impl<'a> Walk<'a> {
             self.roads.clear();
         }
         let key = (Cell::of(fix.lat(), fix.lon()), time_ms.div_euclid(HOUR_MS));
-        let look = || self.world.road(fix, time_ms, i64::MAX / 2).condition;
+        let look = || self.world.road(fix, None, time_ms, i64::MAX / 2).condition;
         *self.roads.entry(key).or_insert_with(look)
     }
 }

@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub use rows::{Reach, Rows};
 pub use synthetic::Synthetic;
 
+/// Where something on the ground can be, in metres above the sea: from the Dead Sea to the highest
+/// roads. What says that it is higher flies, and weather on the ground is not its weather.
+const GROUND_M: std::ops::RangeInclusive<f64> = -450.0..=6_000.0;
+
 /// How much colder it gets with height: the standard atmosphere's 6.5 K a kilometre (ISO 2533).
 const LAPSE_C_PER_M: f64 = 0.0065;
 
@@ -51,7 +55,8 @@ impl Joined {
     /// kilometre up. Unchanged where the source did not say its height.
     #[must_use]
     pub fn at_altitude(mut self, altitude_m: f64) -> Self {
-        let Some(elevation_m) = self.row.elevation_m.filter(|_| altitude_m.is_finite()) else {
+        let on_ground = GROUND_M.contains(&altitude_m);
+        let Some(elevation_m) = self.row.elevation_m.filter(|_| on_ground) else {
             return self;
         };
         let correction_c = tenth((elevation_m - altitude_m) * LAPSE_C_PER_M);
@@ -97,6 +102,22 @@ impl Feed {
             distance_m: crate::places::distance_m(fix, &place).round(),
             row,
             altitude_correction_c: None,
+        })
+    }
+
+    /// The same for somebody at that height, where it is known: [`Joined::at_altitude`].
+    #[must_use]
+    pub fn as_of_at(
+        &self,
+        fix: &Fix,
+        altitude_m: Option<f64>,
+        time_ms: i64,
+        now_ms: i64,
+    ) -> Option<Joined> {
+        let joined = self.as_of(fix, time_ms, now_ms)?;
+        Some(match altitude_m {
+            Some(altitude_m) => joined.at_altitude(altitude_m),
+            None => joined,
         })
     }
 
@@ -155,8 +176,10 @@ mod tests {
         assert_eq!(pass.row.values.temperature_c, Some(-2.5));
         assert_eq!(pass.row.values.dew_point_c, Some(-2.5), "never above the air's temperature");
         assert_eq!(pass.altitude_correction_c, Some(-6.5));
-        let mut flat = joined;
+        let mut flat = joined.clone();
         flat.row.elevation_m = None;
         assert_eq!(flat.clone().at_altitude(2_000.0), flat, "no height, no correction");
+        let high = joined.clone().at_altitude(11_000.0);
+        assert_eq!(high, joined, "an aeroplane is not on the ground");
     }
 }

@@ -1,5 +1,6 @@
 //! A feed that is asked over HTTP: a thread of its own, so that a slow one holds up nothing else.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -108,6 +109,8 @@ pub struct FeedOptions {
     pub timeout: Duration,
     /// What it remembered, from [`Brought::ledger`]. What cannot be read is begun anew.
     pub ledger: Vec<u8>,
+    /// The last [`Brought::whole`].
+    pub whole: Vec<u8>,
 }
 
 /// What a request brought: rows, or the knowledge that there are none.
@@ -115,6 +118,9 @@ pub struct FeedOptions {
 pub struct Brought {
     pub series: Vec<Series>,
     pub ledger: Vec<u8>,
+    /// METAR's cache as it came, packed: it answers for places that are needed later, also after a
+    /// restart.
+    pub whole: Option<Vec<u8>>,
 }
 
 /// What a feed needs to know, and where it brings things.
@@ -197,6 +203,8 @@ struct Feed<D> {
     in_trouble: bool,
     /// The last cache of METAR, and which of its reports went to which cell.
     stations: Stations,
+    /// As it came, until somebody has taken it.
+    whole: Option<Vec<u8>>,
     given: HashMap<Cell, i64>,
 }
 
@@ -205,6 +213,10 @@ impl<D: Desk> Feed<D> {
         let ledger: Ledger = serde_json::from_slice(&options.ledger).unwrap_or_default();
         let left = options.limits.a_day.saturating_sub(ledger.used(clock.now_ms()));
         statuses.update(&options.name, |status| status.budget_left = left);
+        let stations = match options.kind {
+            Kind::Metar => known_stations(&options.whole),
+            Kind::OpenMeteo | Kind::MetNorway | Kind::OpenWeather => Stations::default(),
+        };
         Self {
             http: Http::new(&options.user_agent, options.timeout),
             options,
@@ -213,7 +225,8 @@ impl<D: Desk> Feed<D> {
             statuses,
             ledger,
             in_trouble: false,
-            stations: Stations::default(),
+            stations,
+            whole: None,
             given: HashMap::new(),
         }
     }
@@ -311,12 +324,13 @@ impl<D: Desk> Feed<D> {
         self.bring(series)
     }
 
-    fn bring(&self, series: Vec<Series>) -> bool {
+    fn bring(&mut self, series: Vec<Series>) -> bool {
         let hours: usize = series.iter().map(|series| series.hours.len()).sum();
         self.statuses.update(&self.options.name, |status| status.hours += hours as u64);
         // A ledger is plain data: it always has JSON.
         let ledger = serde_json::to_vec(&self.ledger).unwrap_or_default();
-        self.desk.take(&self.options.name, Brought { series, ledger })
+        let whole = self.whole.take();
+        self.desk.take(&self.options.name, Brought { series, ledger, whole })
     }
 
     fn request(
@@ -341,6 +355,7 @@ impl<D: Desk> Feed<D> {
         let last_modified = self.ledger.last_modified(&first, from_ms).filter(|_| cells.len() == 1);
         let got = self.http.get(&url, last_modified).map_err(|fault| without(fault, key))?;
         let now_ms = self.clock.now_ms();
+        let packed;
         let (body, fresh) = match got {
             Got::NotModified { fresh } => {
                 self.statuses.update(name, |status| status.not_modified += 1);
@@ -353,7 +368,8 @@ impl<D: Desk> Feed<D> {
                         "the feed's product is deprecated or a trial (HTTP 203)"
                     );
                 }
-                (unpacked(bytes)?, fresh)
+                packed = bytes;
+                (unpacked(&packed)?, fresh)
             }
         };
         let parsed = match kind {
@@ -363,6 +379,7 @@ impl<D: Desk> Feed<D> {
             Kind::Metar => {
                 let mut dropped = Dropped::new();
                 self.stations = Stations::parse(&body, &mut dropped)?;
+                self.whole = Some(packed);
                 Parsed { series: Vec::new(), dropped }
             }
         };
@@ -382,17 +399,24 @@ fn past_days(from_ms: i64, now_ms: i64) -> i64 {
 }
 
 /// A file that is packed by itself, whatever the headers say.
-fn unpacked(bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
+fn unpacked(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
-        return Ok(bytes);
+        return Ok(bytes.into());
     }
     let mut unpacked = Vec::new();
-    let mut reader = flate2::read::MultiGzDecoder::new(&bytes[..]).take(LARGEST_UNPACKED + 1);
+    let mut reader = flate2::read::MultiGzDecoder::new(bytes).take(LARGEST_UNPACKED + 1);
     reader.read_to_end(&mut unpacked).map_err(|_| Fault::CutShort)?;
     if unpacked.len() as u64 > LARGEST_UNPACKED {
         return Err(Fault::TooLarge(LARGEST_UNPACKED));
     }
-    Ok(unpacked)
+    Ok(unpacked.into())
+}
+
+/// What was known before a restart; nothing where that cannot be read any more: it is asked for when
+/// the last answer has expired.
+fn known_stations(whole: &[u8]) -> Stations {
+    let body = unpacked(whole).unwrap_or_default();
+    Stations::parse(&body, &mut Dropped::new()).unwrap_or_default()
 }
 
 /// Keys are in addresses, and addresses in the errors of libraries.

@@ -190,6 +190,26 @@ mod tests {
     }
 
     #[test]
+    fn a_recorded_forecast_is_read_whole() {
+        let Some(body) = crate::weather::recorded("metno/weather_forcast.json") else { return };
+        let cell = Cell::of(51.4778, -0.0014);
+        let parsed = parse(&body, "met", cell).unwrap();
+        assert!(parsed.dropped.is_empty(), "{:?}", parsed.dropped);
+        let series = &parsed.series[0];
+        assert_eq!((series.hours.len(), series.elevation_m), (88, Some(42.0)));
+        assert_eq!(series.issued_ms, 1_688_362_674_000);
+        let first = &series.hours[0].values;
+        assert_eq!((first.temperature_c, first.wind_mps), (Some(13.9), Some(5.0)));
+        assert_eq!((first.precipitation_mm, first.code), (Some(0.0), Some(0)));
+        // Humidity 75.3 % of air of 13.9 °C.
+        assert!((first.dew_point_c.unwrap() - 9.6).abs() < 0.1, "{first:?}");
+        // Those with a sum for their own hour have a code.
+        let told = series.hours.iter().filter(|hour| hour.values.precipitation_mm.is_some());
+        assert!(told.clone().all(|hour| hour.values.code.is_some()));
+        assert_eq!(told.count(), 60);
+    }
+
+    #[test]
     fn symbols_have_their_codes_with_the_misspelt_ones() {
         let cases = [
             ("clearsky_polartwilight", 0),

@@ -78,6 +78,19 @@ pub struct Parsed {
     pub dropped: Dropped,
 }
 
+/// A recorded answer that is not in the repository; `None` where it is not at hand, which it must be
+/// in CI.
+#[cfg(all(test, feature = "weather"))]
+fn recorded(path: &str) -> Option<Vec<u8>> {
+    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    let Ok(shared) = std::env::var("DATANAUT_SHARED") else {
+        assert!(!in_ci, "DATANAUT_SHARED is not set");
+        return None;
+    };
+    let file = format!("{shared}/data/{path}");
+    Some(std::fs::read(&file).unwrap_or_else(|error| panic!("{file}: {error}")))
+}
+
 /// The dew point of air with a relative humidity in per cent: the Magnus formula with the figures of
 /// the World Meteorological Organization (WMO-No. 8), good to 0.1 K.
 #[cfg(feature = "weather")]

@@ -165,4 +165,14 @@ mod tests {
         let url = url("https://ow.example/onecall", "secret", &CELL);
         assert!(url.contains("units=metric") && url.ends_with("appid=secret"), "{url}");
     }
+
+    #[test]
+    fn answers_of_the_older_api_are_not_taken_for_this_one() {
+        for file in ["rain_response_weather_111", "weather_response_weather_2643743"] {
+            let path = format!("openweathermap/{file}.json");
+            let Some(body) = crate::weather::recorded(&path) else { return };
+            let fault = parse(&body, "ow", CELL, 0).unwrap_err();
+            assert!(matches!(fault, crate::weather::Fault::NotUnderstood(_)), "{fault}");
+        }
+    }
 }

@@ -55,6 +55,10 @@ struct Rig {
 
 impl Rig {
     fn start(kind: Kind, url: String, speed: f64, ledger: Vec<u8>) -> Self {
+        Self::resume(kind, url, speed, ledger, Vec::new())
+    }
+
+    fn resume(kind: Kind, url: String, speed: f64, ledger: Vec<u8>, whole: Vec<u8>) -> Self {
         let needs = Needs { ahead: CELLS.to_vec(), ..Needs::default() };
         let needs = Arc::new(Mutex::new(needs));
         let (sender, brought) = channel();
@@ -68,6 +72,7 @@ impl Rig {
             limits: kind.limits(),
             timeout: Duration::from_secs(2),
             ledger,
+            whole,
         };
         let desk = Table { needs: needs.clone(), brought: sender };
         let clock = Clock::scaled(NOW_MS, speed);
@@ -207,6 +212,7 @@ fn a_packed_cache_of_stations_answers_for_the_cells_near_them() {
     let server =
         Server::start(move |_, _| reply("200 OK", "Content-Type: application/gzip\r\n", &packed));
     let rig = Rig::start(Kind::Metar, server.url(), 1.0, Vec::new());
+    let whole = rig.next().whole.unwrap();
     let brought = rig.until_rows();
     let hours = |series: &ingest::weather::Series| series.hours[0].clone();
     let here = brought.series.iter().find(|series| series.cell == CELLS[0]).unwrap();
@@ -216,7 +222,12 @@ fn a_packed_cache_of_stations_answers_for_the_cells_near_them() {
     // Somewhere else is answered from the same cache, without asking.
     rig.needs.lock().unwrap().waiting = vec![(Cell { south: 522, west: 49 }, NOW_MS)];
     rig.feed.wake();
-    assert_eq!(rig.until_rows().series.len(), 1);
+    let last = rig.until_rows();
+    assert_eq!((last.series.len(), last.whole), (1, None));
+    assert_eq!(server.heads().len(), 1);
+    // Also after a restart.
+    let again = Rig::resume(Kind::Metar, server.url(), 1.0, last.ledger, whole);
+    assert_eq!(again.until_rows().series, brought.series);
     assert_eq!(server.heads().len(), 1);
 }
 

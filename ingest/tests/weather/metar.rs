@@ -32,7 +32,11 @@ impl Column {
 }
 
 fn cache() -> Option<String> {
-    let shared = std::env::var("DATANAUT_SHARED").ok()?;
+    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    let Ok(shared) = std::env::var("DATANAUT_SHARED") else {
+        assert!(!in_ci, "DATANAUT_SHARED is not set");
+        return None;
+    };
     std::fs::read_to_string(format!("{shared}/data/metar/metars_20141218T0758Z.csv")).ok()
 }
 

@@ -38,6 +38,7 @@ fn answer() -> WeatherAnswer {
         feed: "live".into(),
         series: (60..65).map(series).collect(),
         ledger: b"asked".to_vec(),
+        whole: Some(b"the world".to_vec()),
     }
 }
 
@@ -168,4 +169,34 @@ async fn a_crossing_that_never_was_stops_waiting_and_one_that_changed_is_told_on
     answers(&bench).await;
     let told = wait_for(&bench, 1).await;
     assert_eq!((told.len(), told[0].1.as_str(), told[0].2), (1, "fired", Some(-2.5)));
+}
+
+#[tokio::test]
+async fn a_place_is_explained_by_the_rows_that_came_also_beside_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = start(dir.path(), frozen());
+    let fix = ingest::Fix::new(51.37, 6.25, None).unwrap();
+    let place = journal::Place { fix, altitude_m: Some(1_030.0), time_ms: Some(NOW_MS) };
+    assert!(bench.journal.look(place).await.unwrap().weather.is_none());
+    answers(&bench).await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let here = loop {
+        let here = bench.journal.look(place).await.unwrap();
+        if here.weather.is_some() {
+            break here;
+        }
+        assert!(std::time::Instant::now() < deadline, "the rows do not come");
+        tokio::task::yield_now().await;
+    };
+    let joined = here.weather.unwrap();
+    assert_eq!(joined.row.values.temperature_c, Some(-9.0), "a kilometre above its cell");
+    assert_eq!(joined.altitude_correction_c, Some(-6.5));
+    assert_eq!(here.country.unwrap().code(), "DE");
+    assert_eq!(bench.journal.reader().weather_answer("live").unwrap().unwrap(), b"the world");
+    let reach = Reach { source: "live".into(), past_ms: HOUR_MS, ahead_ms: HOUR_MS };
+    let weather = Feed::Rows(Rows::new(vec![reach]));
+    let mut world = enrich::World { atlas: enrich::places::Atlas::load(), weather };
+    journal::read_weather(dir.path(), &mut world).unwrap();
+    let read = world.weather.as_of(&fix, NOW_MS, i64::MAX).unwrap();
+    assert_eq!(read.row.values.temperature_c, Some(-2.5));
 }
