@@ -38,7 +38,7 @@ const FLYING_MPS: f64 = 120.0;
 /// What flies has landed when it is slower: airliners approach at 60 to 80 m/s.
 const LANDED_MPS: f64 = 50.0;
 
-/// Speed is measured over this long: receivers stamp whole seconds.
+/// Speed is measured about this long: receivers stamp whole seconds.
 const PACE_MS: i64 = 10_000;
 
 /// What was this fast so many times in a row flies: a wild fix makes two, there and back.
@@ -268,8 +268,14 @@ impl Memory {
     /// Whether it is in the air, or looks as if it were: then the landing decides.
     fn flies(&mut self, here: At) -> bool {
         let (from, fast) = *self.pace.get_or_insert((here, 0));
+        // By the clock, not from fix to fix: a late fix changes one measurement, not all after it.
+        let slot = |at: At| at.time_ms.div_euclid(PACE_MS);
+        if slot(from) == slot(here) {
+            return fast > 0;
+        }
         let lasted_ms = here.time_ms - from.time_ms;
-        if lasted_ms < PACE_MS {
+        if lasted_ms < PACE_MS / 2 {
+            self.pace = Some((here, fast));
             return fast > 0;
         }
         let far_m =
