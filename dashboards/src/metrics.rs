@@ -101,7 +101,7 @@ fn reasons(out: &mut Exposition, what: &str, help: &str, counts: &BTreeMap<Reaso
 }
 
 fn gauges(out: &mut Exposition, app: &App, streams: usize) {
-    let devices = Devices::count(app, &app.live.fleet());
+    let devices = Devices::count(app);
     let mut fleet =
         out.family("fleet_devices", "gauge", "Devices heard of since the start, by kind.");
     for (kind, heard) in &devices.by_kind {

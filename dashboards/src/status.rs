@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use deliver::influx::InfluxReport;
 use ingest::DeviceKind;
 use jiff::Timestamp;
-use journal::{Counts, FleetDevice, Health};
+use journal::{Counts, Health};
 use serde::Serialize;
 
 use crate::health::{BrokerState, is_ready};
@@ -48,13 +48,12 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    pub(crate) fn count(app: &App, fleet: &[FleetDevice]) -> Self {
+    pub(crate) fn count(app: &App) -> Self {
         let mut by_kind: BTreeMap<_, _> =
             DeviceKind::ALL.iter().map(|kind| (kind.name(), 0)).collect();
-        for device in fleet {
-            *by_kind.entry(device.kind.name()).or_default() += 1;
-        }
-        Self { registered: app.registry.read().devices().count(), heard: fleet.len(), by_kind }
+        by_kind.extend(app.live.heard_by_kind());
+        let heard = by_kind.values().sum();
+        Self { registered: app.registry.read().devices().count(), heard, by_kind }
     }
 }
 
@@ -80,7 +79,7 @@ impl Status {
 }
 
 pub(crate) async fn status(State(site): State<Arc<Site>>) -> Response {
-    let devices = Devices::count(&site.app, &site.app.live.fleet());
+    let devices = Devices::count(&site.app);
     let (rates, recent) = site.feed.pace();
     Json(Status::now(&site.app, rates, recent, devices)).into_response()
 }

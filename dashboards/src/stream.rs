@@ -96,7 +96,7 @@ impl Feed {
         told.tell_fleet(&fleet);
         let frames = told.frames.as_ref().filter(|frames| frames.receiver_count() < WATCHERS)?;
         let receiver = frames.subscribe();
-        let devices = Devices::count(app, &fleet);
+        let devices = Devices::count(app);
         let status = Status::now(app, told.pace.rates(), told.pace.recent(), devices);
         let shown: Vec<_> =
             fleet.iter().filter(|device| told.fleet.contains_key(&device.id)).map(shown).collect();
@@ -116,7 +116,7 @@ impl Feed {
         let fleet = app.live.fleet();
         told.tell_fleet(&fleet);
         if second {
-            let devices = Devices::count(app, &fleet);
+            let devices = Devices::count(app);
             told.tell(frame("status", &Status::now(app, told.pace.rates(), Vec::new(), devices)));
         }
     }

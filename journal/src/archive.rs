@@ -83,7 +83,7 @@ impl Archive {
         let mut until_ms = None;
         if let Some(history) = self.open.get(device.number) {
             readings.extend(history.open.readings());
-            until_ms = history.state.seen_until_ms;
+            until_ms = history.seen_until_ms();
         }
         readings.sort_by(Reading::history_order);
         readings.dedup_by(|a, b| a.history_order(b).is_eq());

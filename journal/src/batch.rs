@@ -19,7 +19,7 @@ use crate::quarantine;
 use crate::recover::last_position;
 use crate::report::{self, Outcome, Reported};
 use crate::rows::{Rows, log_row, put_blob};
-use crate::seal::{Sealer, Slice, encode_state, set_last};
+use crate::seal::{Sealer, Slice, set_last};
 use crate::sort::Kept;
 use crate::waiting::{self, Wanted};
 use crate::weather::{self, WeatherAnswer};
@@ -130,7 +130,7 @@ impl<'a> Batch<'a> {
             };
             late.insert(&readings)?
         };
-        let newest = history.state.seen_until_ms;
+        let newest = history.seen_until_ms();
         let late = inserted.stored.iter().filter(|reading| Some(reading.time_ms) < newest).count();
         self.counts.late += late as u64;
         self.counts.stored += inserted.stored.len() as u64;
@@ -169,9 +169,7 @@ impl<'a> Batch<'a> {
     /// Whether a reading comes after all that was heard of its device. (A timer may have been run
     /// for a moment even later.)
     fn is_news(&self, device: &Known, reading: &Reading) -> bool {
-        let fleet = read(&self.writer.live.fleet);
-        let last = fleet.get(device.number as usize).and_then(Option::as_ref);
-        last.is_none_or(|device| device.last.history_order(reading).is_lt())
+        read(&self.writer.live.fleet).is_news(device.number, reading)
     }
 
     /// Lets a device's timers run.
@@ -188,13 +186,13 @@ impl<'a> Batch<'a> {
         };
         let histories = read(&self.writer.live.histories);
         let history = histories.get(number);
-        let mut state = history.map_or_else(DeviceState::default, |history| history.state.clone());
+        let mut state = history.map_or_else(DeviceState::default, History::state);
         let mut events = Vec::new();
         state.wait_until(self.now_ms, &core.world, &mut events);
         let changes = events.into_iter().map(enrich::Change::New).collect();
         let readings = Readings { new: &[], history, windows: &self.writer.windows };
         self.outbox(readings).record(device, &[], changes)?;
-        self.touch(Touched { device: number, open: Open::Kept, state })
+        self.touch(Touched::new(number, Open::Kept, state))
     }
 
     /// Tells an event that waited for weather: as it is now known, with the consents of now.
@@ -356,8 +354,8 @@ impl<'a> Batch<'a> {
             log.last += 1;
             self.record_rules()?;
             let mut states = Vec::new();
-            for touched in &self.touched {
-                put_blob(&mut states, touched.device, &encode_state(&touched.state));
+            for touched in &mut self.touched {
+                put_blob(&mut states, touched.device, touched.pack());
             }
             self.connection
                 .prepare_cached(
@@ -435,14 +433,14 @@ pub(crate) fn extend<'a>(
 ) -> Inserted<'a> {
     let mut stored = readings.to_vec();
     stored.dedup_by(|a, b| a.history_order(b).is_eq());
-    let mut state = history.state.clone();
+    let mut state = history.state();
     let mut events = Vec::new();
     run(&mut state, stored.iter().copied(), device, world, &mut events);
     // Even where no detector cared, the history has been looked at up to here.
     state.seen_until_ms = state.seen_until_ms.max(stored.last().map(|last| last.time_ms));
     let rows = Rows::of(stored.iter().copied());
     Inserted {
-        touched: Touched { device: device.number, open: Open::Appended(rows), state },
+        touched: Touched::new(device.number, Open::Appended(rows), state),
         duplicates: (readings.len() - stored.len()) as u64,
         stored,
         beyond_horizon: 0,

@@ -126,7 +126,7 @@ impl Writer {
         let key = &self.core.key;
         let newest_ms = |device: u32| {
             let fleet = read(&self.live.fleet);
-            fleet.get(device as usize)?.as_ref().map(|device| device.last.time_ms)
+            fleet.last_ms(device)
         };
         let plan = plan(change, &registry, key, now_ms, newest_ms)?;
         let transaction = self.store.connection.unchecked_transaction()?;
@@ -180,7 +180,7 @@ impl Writer {
         if let Some(gone) = &plan.erased {
             let mut fleet = write(&self.live.fleet);
             for (number, ..) in &gone.devices {
-                fleet.get_mut(*number as usize).and_then(Option::take);
+                fleet.forget(*number);
             }
         }
         let erased = plan.erased.as_ref().map(|gone| gone.number);

@@ -5,6 +5,7 @@ use enrich::{DeviceState, EnrichedReading, Event, World};
 use ingest::Reading;
 
 use crate::rows::Rows;
+use crate::seal::{decode_state, encode_state};
 
 /// One device's open stretch of history. What came before it is sealed.
 #[derive(Clone, Debug)]
@@ -12,7 +13,7 @@ pub(crate) struct History {
     /// Everything before this moment is sealed, everything from it on is open.
     pub(crate) start_ms: i64,
     pub(crate) open: Rows,
-    pub(crate) state: DeviceState,
+    state: Packed,
     /// Whether the log has a state newer than the one the device was sealed with, as when a timer
     /// ran or a late reading changed what is sealed.
     pub(crate) logged: bool,
@@ -20,12 +21,43 @@ pub(crate) struct History {
 
 impl Default for History {
     fn default() -> Self {
-        let (open, state) = (Rows::default(), DeviceState::default());
+        let (open, state) = (Rows::default(), Packed::default());
         Self { start_ms: i64::MIN, open, state, logged: false }
     }
 }
 
+/// What the detectors know of one device, as bytes: of a large fleet few devices are read at a time,
+/// and as bytes they take a quarter of the memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Packed {
+    seen_until_ms: Option<i64>,
+    /// Empty: nothing.
+    bytes: Box<[u8]>,
+}
+
+impl Packed {
+    pub(crate) fn of(state: &DeviceState) -> Self {
+        Self { seen_until_ms: state.seen_until_ms, bytes: encode_state(state).into() }
+    }
+}
+
 impl History {
+    /// What the detectors know. What was encoded here can be decoded here.
+    pub(crate) fn state(&self) -> DeviceState {
+        match &*self.state.bytes {
+            [] => DeviceState::default(),
+            bytes => decode_state(bytes).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn keep(&mut self, state: &DeviceState) {
+        self.state = Packed::of(state);
+    }
+
+    pub(crate) fn seen_until_ms(&self) -> Option<i64> {
+        self.state.seen_until_ms
+    }
+
     /// Whether a reading comes after all that is known. Devices that stamp whole seconds send
     /// several readings with the same time: the order of history decides between these.
     pub(crate) fn is_before(&self, reading: &Reading) -> bool {
@@ -68,7 +100,7 @@ impl Histories {
     pub(crate) fn apply(&mut self, touched: Touched) {
         let history = self.entry(touched.device);
         touched.open.apply(&mut history.open);
-        history.state = touched.state;
+        history.state = touched.packed;
         history.logged = true;
     }
 
@@ -80,12 +112,26 @@ impl Histories {
     }
 }
 
+impl Touched {
+    pub(crate) fn new(device: u32, open: Open, state: DeviceState) -> Self {
+        Self { device, open, state, packed: Packed::default() }
+    }
+
+    /// The state's bytes, for the log and then for memory.
+    pub(crate) fn pack(&mut self) -> &[u8] {
+        self.packed = Packed::of(&self.state);
+        &self.packed.bytes
+    }
+}
+
 /// What a batch did to one device's history: applied to memory once it is committed.
 #[derive(Debug)]
 pub(crate) struct Touched {
     pub(crate) device: u32,
     pub(crate) open: Open,
     pub(crate) state: DeviceState,
+    /// The state as the log has it.
+    packed: Packed,
 }
 
 #[derive(Debug)]

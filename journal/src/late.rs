@@ -55,11 +55,7 @@ impl Late<'_> {
     /// Inserts `readings`, which are in history order and not empty.
     pub(crate) fn insert<'a>(&self, readings: &[&'a Reading]) -> Result<Inserted<'a>> {
         let mut inserted = Inserted {
-            touched: Touched {
-                device: self.device.number,
-                open: Open::Kept,
-                state: self.history.state.clone(),
-            },
+            touched: Touched::new(self.device.number, Open::Kept, self.history.state()),
             stored: Vec::new(),
             duplicates: 0,
             beyond_horizon: 0,
@@ -150,7 +146,7 @@ impl Late<'_> {
             again.unwrap_or_else(|| Again { state: known, from_ms: start_ms, events: Vec::new() });
         run(&mut again.state, &merged, self.device, self.world, &mut again.events);
         // Timers that had run by the clock run again.
-        if let Some(seen_until_ms) = self.history.state.seen_until_ms {
+        if let Some(seen_until_ms) = self.history.seen_until_ms() {
             again.state.wait_until(seen_until_ms, self.world, &mut again.events);
         }
         inserted.touched.state = again.state.clone();
@@ -159,7 +155,7 @@ impl Late<'_> {
     }
 
     fn beyond_horizon(&self, new: &[&Reading]) -> bool {
-        let newest_ms = self.history.state.seen_until_ms.unwrap_or(i64::MIN);
+        let newest_ms = self.history.seen_until_ms().unwrap_or(i64::MIN);
         let horizon_ms = newest_ms.saturating_sub(self.horizon_ms);
         new.iter().all(|reading| reading.time_ms < horizon_ms)
     }

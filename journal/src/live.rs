@@ -1,14 +1,15 @@
 //! What others may look at while the writer works: totals, the fleet, health, news.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use enrich::weather::Cell;
-use ingest::{DeviceKind, Reading, Reason};
+use ingest::Reason;
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
 use crate::Counts;
+use crate::fleet::{Fleet, FleetDevice};
 use crate::history::Histories;
 
 /// Whether the journal takes readings.
@@ -36,14 +37,6 @@ pub struct Notice {
     pub at_ms: i64,
 }
 
-/// A device as it was last heard of.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FleetDevice {
-    pub id: Arc<str>,
-    pub kind: DeviceKind,
-    pub last: Reading,
-}
-
 /// Notices wait here for the sender of `errors/…`; if it falls behind, the oldest are lost, which
 /// costs somebody an explanation that they get again with the next message.
 const NOTICES: usize = 256;
@@ -52,7 +45,7 @@ const NOTICES: usize = 256;
 #[derive(Debug)]
 pub struct Live {
     counts: RwLock<Counts>,
-    pub(crate) fleet: RwLock<Vec<Option<FleetDevice>>>,
+    pub(crate) fleet: RwLock<Fleet>,
     pub(crate) histories: RwLock<Histories>,
     health: watch::Sender<Health>,
     /// The last position in the outbox.
@@ -93,15 +86,20 @@ impl Live {
     /// Every device heard of since the start, with its last reading.
     #[must_use]
     pub fn fleet(&self) -> Vec<FleetDevice> {
-        read(&self.fleet).iter().flatten().cloned().collect()
+        read(&self.fleet).devices().collect()
+    }
+
+    /// How many devices were heard of since the start, by the names of their kinds.
+    #[must_use]
+    pub fn heard_by_kind(&self) -> BTreeMap<&'static str, usize> {
+        read(&self.fleet).by_kind()
     }
 
     /// The cells of the last places of devices heard of since, in some order.
     #[must_use]
     pub fn cells_heard_of(&self, since_ms: i64) -> Vec<Cell> {
         let fleet = read(&self.fleet);
-        let last = fleet.iter().flatten().map(|device| &device.last);
-        let fixes = last.filter(|last| last.time_ms >= since_ms).filter_map(|last| last.fix);
+        let fixes = fleet.heard_of(since_ms).filter_map(|last| last.fix);
         let cells: HashSet<Cell> = fixes.map(|fix| Cell::of(fix.lat(), fix.lon())).collect();
         cells.into_iter().collect()
     }

@@ -347,16 +347,12 @@ impl Writer {
         for Emptied { device, start_ms, state, forgotten, last } in emptied {
             histories.seal(Sealed { device, start_ms });
             let history = histories.entry(device);
-            history.state = state;
+            history.keep(&state);
             history.logged = true;
             if forgotten {
                 self.timers.set(device, None);
             }
-            if let Some(shown) = fleet.get_mut(device as usize) {
-                *shown = shown
-                    .take()
-                    .and_then(|shown| Some(crate::FleetDevice { last: last?, ..shown }));
-            }
+            fleet.show_again(device, last);
         }
     }
 

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use enrich::registry::{Known, Registry};
+use enrich::registry::Registry;
 use enrich::trigger::{Key, sha256_hex};
 use ingest::Reading;
 use rusqlite::Connection;
 
 use crate::chunk::Damaged;
 use crate::history::Histories;
-use crate::live::{FleetDevice, Live, read, write};
+use crate::live::{Live, read, write};
 use crate::log::{Log, Size};
 use crate::pseudonym;
 use crate::rows::{self, Rows, take_blob, take_log_row};
@@ -65,7 +65,7 @@ pub(crate) fn load_histories(
     while let Some(row) = rows.next()? {
         let history = histories.entry(row.get(0)?);
         history.start_ms = row.get(1)?;
-        history.state = decode_state(row.get_ref(2)?.as_blob()?)?;
+        history.keep(&decode_state(row.get_ref(2)?.as_blob()?)?);
     }
     let mut late = BTreeSet::new();
     let mut ends: HashMap<u32, i64> = HashMap::new();
@@ -90,7 +90,7 @@ pub(crate) fn load_histories(
         }
         while let Some((device, state)) = take_blob(&mut states) {
             let history = histories.entry(device);
-            history.state = decode_state(state)?;
+            history.keep(&decode_state(state)?);
             history.logged = true;
         }
         // What was acknowledged is all there, or the journal is not to be trusted.
@@ -120,23 +120,14 @@ pub(crate) fn show_fleet(
     while let Some(row) = rows.next()? {
         let last = rows::decode(&mut row.get_ref(1)?.as_blob()?);
         if let (Some(known), Some(last)) = (registry.device_by_number(row.get(0)?), last) {
-            show(&mut fleet, known, last);
+            fleet.show(known, &last);
         }
     }
     for known in registry.devices() {
         let history = histories.get(known.number);
         if let Some(last) = history.and_then(|history| history.open.last()) {
-            show(&mut fleet, known, last);
+            fleet.show(known, &last);
         }
     }
     Ok(())
-}
-
-pub(crate) fn show(fleet: &mut Vec<Option<FleetDevice>>, device: &Known, last: Reading) {
-    let at = device.number as usize;
-    if fleet.len() <= at {
-        fleet.resize_with(at + 1, || None);
-    }
-    let (id, kind) = (device.device.id.clone(), device.device.kind);
-    fleet[at] = Some(FleetDevice { id, kind, last });
 }

@@ -3,8 +3,9 @@
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use enrich::registry::{Consent, Entry, Numbered, Registry};
-use enrich::trigger::{Key, sha256_hex};
+use enrich::trigger::Key;
 use rusqlite::Connection;
+use sha2::{Digest, Sha256};
 
 use crate::live::{read, write};
 use crate::outbox::{json, to_json};
@@ -39,19 +40,31 @@ pub(crate) fn load(
     let transaction = connection.unchecked_transaction()?;
     let mut registry = stored(&transaction)?;
     // A large fleet's file is the same at nearly every start.
-    let keys: Vec<String> = seed.iter().map(Entry::key).collect();
-    let seeded = sha256_hex(keys.join("\n").as_bytes()).into_bytes();
+    let seeded = digest(seed.iter().map(Entry::key));
     if meta(&transaction, "seeded")?.as_ref() != Some(&seeded) {
         let added = import(&transaction, &registry, key, seed)?;
         if !added.is_empty() {
-            registry.version += 1;
-            set_version(&transaction, registry.version)?;
+            set_version(&transaction, registry.version + 1)?;
+            drop((added, registry));
+            // Instead of adding them: what was read from a file lies about in more memory.
+            registry = stored(&transaction)?;
         }
-        added.into_iter().for_each(|entry| registry.apply(entry));
         set_meta(&transaction, "seeded", &seeded)?;
     }
     transaction.commit()?;
     Ok(registry)
+}
+
+/// The SHA-256 of the keys, a line each.
+fn digest(keys: impl Iterator<Item = String>) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for (at, key) in keys.enumerate() {
+        if at > 0 {
+            hash.update(b"\n");
+        }
+        hash.update(key.as_bytes());
+    }
+    hash.finalize().to_vec()
 }
 
 /// The registry as it is in the file.

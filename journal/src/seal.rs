@@ -139,7 +139,7 @@ impl Sealer<'_> {
         let mut history = self.histories.get(number).cloned().unwrap_or_default();
         if let Ok(at) = touched.binary_search_by_key(&number, |touched| touched.device) {
             touched[at].open.apply(&mut history.open);
-            history.state = touched[at].state.clone();
+            history.keep(&touched[at].state);
             history.logged = true;
         }
         let Some(device) = self.registry.device_by_number(number) else {
@@ -154,7 +154,7 @@ impl Sealer<'_> {
             None => {
                 self.connection
                     .prepare_cached("UPDATE device SET state = ?2 WHERE device = ?1")?
-                    .execute((number, encode_state(&history.state)))?;
+                    .execute((number, encode_state(&history.state())))?;
                 history.start_ms
             }
         };
@@ -175,13 +175,13 @@ impl Sealer<'_> {
         let stretch = (window, history.start_ms);
         write_stretch(self.connection, stretch, device, &known, readings, self.world)?;
         // A timer that ran after the last reading belongs to the sealed stretch too.
-        let start_ms = history.state.seen_until_ms.max(Some(last.time_ms)).unwrap_or_default() + 1;
+        let start_ms = history.seen_until_ms().max(Some(last.time_ms)).unwrap_or_default() + 1;
         self.connection
             .prepare_cached(
                 "INSERT INTO device (device, start_ms, base, state, last) VALUES (?1, ?2, ?3, ?3, x'')
                  ON CONFLICT (device) DO UPDATE SET start_ms = ?2, base = ?3, state = ?3",
             )?
-            .execute((device.number, start_ms, encode_state(&history.state)))?;
+            .execute((device.number, start_ms, encode_state(&history.state())))?;
         set_last(self.connection, device.number, last)?;
         Ok(start_ms)
     }

@@ -26,7 +26,7 @@ use crate::place::Place;
 use crate::purge::Purge;
 use crate::quarantine;
 use crate::recover::{
-    conversion, last_position, load_histories, load_windows, secrets, show, show_fleet,
+    conversion, last_position, load_histories, load_windows, secrets, show_fleet,
 };
 use crate::registry::SharedRegistry;
 use crate::seal::Pass;
@@ -615,7 +615,7 @@ impl Writer {
         let registry = self.core.registry.read();
         for (device, last) in done.last {
             if let Some(known) = registry.device_by_number(device) {
-                show(&mut fleet, known, last);
+                fleet.show(known, &last);
             }
         }
         drop((fleet, registry));

@@ -78,17 +78,17 @@ impl OpenEnd<'_> {
         let histories = read(&self.writer.live.histories);
         let history = histories.get(self.about.device).cloned().unwrap_or_default();
         drop(histories);
-        let forgotten = self.about.task.forgets(self.about.registry, &history.state);
+        let forgotten = self.about.task.forgets(self.about.registry, &history.state());
         let state = match forgotten {
             true => DeviceState::default(),
-            false => history.state.clone(),
+            false => history.state(),
         };
         let open = history.open.readings();
         let kept: Vec<Reading> =
             open.iter().filter(|reading| self.about.stays(reading.time_ms)).cloned().collect();
         let last = kept.last().cloned().or_else(|| self.last_before(&history));
         // Nothing the log holds of the device lies at or after it.
-        let seen_ms = open.last().map(|last| last.time_ms).max(history.state.seen_until_ms);
+        let seen_ms = open.last().map(|last| last.time_ms).max(history.seen_until_ms());
         let start_ms =
             seen_ms.map_or(history.start_ms, |seen_ms| history.start_ms.max(seen_ms + 1));
         if start_ms > history.start_ms {
@@ -113,8 +113,8 @@ impl OpenEnd<'_> {
     /// The last reading that is known of the device, if it is sealed and stays.
     fn last_before(&self, history: &History) -> Option<Reading> {
         let fleet = read(&self.writer.live.fleet);
-        let last = &fleet.get(self.about.device as usize)?.as_ref()?.last;
-        (last.time_ms < history.start_ms && self.about.stays(last.time_ms)).then(|| last.clone())
+        let last = fleet.last(self.about.device)?;
+        (last.time_ms < history.start_ms && self.about.stays(last.time_ms)).then_some(last)
     }
 
     fn seal(&self, history: &History, kept: &[Reading]) -> Result<()> {

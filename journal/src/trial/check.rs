@@ -208,7 +208,7 @@ impl Trial {
             for device in 0..here.len() {
                 let (here, there) = (here.get(device).unwrap(), there.get(device));
                 let there = there.cloned().unwrap_or_default();
-                assert_eq!(there.state, here.state, "of device {device}");
+                assert_eq!(there.state(), here.state(), "of device {device}");
                 assert_eq!(there.start_ms, here.start_ms);
                 assert_eq!(there.open, here.open);
             }

@@ -89,7 +89,7 @@ impl Trial {
         }
         let histories = read(&self.writer().live.histories);
         for device in 0..histories.len() {
-            let state = &histories.get(device).unwrap().state;
+            let state = histories.get(device).unwrap().state();
             let (Some(owner), Some(seen_ms)) = (state.owner(), state.seen_until_ms) else {
                 continue;
             };
