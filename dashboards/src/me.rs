@@ -179,7 +179,7 @@ fn consents(html: &mut String, site: &Site, token: &str, known: &Known) {
 
 fn one(html: &mut String, site: &Site, known: &Known, row: &TriggerRow) {
     let said = serde_json::to_value(&row.body.data).unwrap_or_default();
-    let language = match known.customer.language.as_str() {
+    let language = match &*known.customer.language {
         "nl" => "nl",
         _ => "en",
     };

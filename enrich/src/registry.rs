@@ -63,6 +63,8 @@ pub struct Registry {
     /// By the customer's number, `None` being everybody, and name.
     geofences: BTreeMap<(Option<u32>, Arc<str>), Geofence>,
     erased: HashSet<Arc<str>>,
+    /// What many entries say: languages, time zones, versions of wordings.
+    words: HashSet<Arc<str>>,
 }
 
 impl Registry {
@@ -74,13 +76,7 @@ impl Registry {
             Entry::Insurer(insurer) => {
                 self.insurers.insert(insurer.id.clone(), insurer);
             }
-            Entry::Customer(customer) => match self.customer_numbers.get(&customer.id) {
-                Some(number) => self.customers[*number as usize] = Some(customer),
-                None => {
-                    self.customer_numbers.insert(customer.id.clone(), self.customers.len() as u32);
-                    self.customers.push(Some(customer));
-                }
-            },
+            Entry::Customer(customer) => self.apply_customer(customer),
             Entry::Device(device) => self.apply_device(device),
             Entry::Ownership(own) => {
                 let customer = self.customer_numbers.get(&own.customer).copied();
@@ -104,6 +100,7 @@ impl Registry {
                 }
             }
             Entry::Consent(mut consent) => {
+                self.say_once(&mut consent.wording);
                 share(&mut consent.insurer, &self.insurers);
                 if let Some(number) = share(&mut consent.customer, &self.customer_numbers) {
                     let consents = self.consents.entry(*number).or_default();
@@ -124,6 +121,28 @@ impl Registry {
                     Numbered::Device => self.devices.push(None),
                 }
                 self.erased.insert(erased.digest);
+            }
+        }
+    }
+
+    fn apply_customer(&mut self, mut customer: Customer) {
+        self.say_once(&mut customer.language);
+        self.say_once(&mut customer.time_zone);
+        match self.customer_numbers.get(&customer.id) {
+            Some(number) => self.customers[*number as usize] = Some(customer),
+            None => {
+                self.customer_numbers.insert(customer.id.clone(), self.customers.len() as u32);
+                self.customers.push(Some(customer));
+            }
+        }
+    }
+
+    /// What many entries say is in memory only once.
+    fn say_once(&mut self, word: &mut Arc<str>) {
+        match self.words.get(word) {
+            Some(same) => *word = same.clone(),
+            None => {
+                self.words.insert(word.clone());
             }
         }
     }
@@ -360,15 +379,14 @@ mod tests {
             withdrawn_ms in 0..60_i64,
         ) {
             let mut registry = Registry::default();
-            let text = |word: &str| word.to_owned();
             let customer = Customer {
-                id: "anna".into(), name: text("Anna"), language: text("en"), time_zone: text("UTC"),
+                id: "anna".into(), name: "Anna".into(), language: "en".into(), time_zone: "UTC".into(),
             };
             registry.apply(Entry::Customer(customer));
             for (span, travel) in given {
                 let purpose = if travel { Product::Travel } else { Product::Home };
                 let (customer, insurer) = ("anna".into(), "alpina".into());
-                let wording = text("1");
+                let wording = "1".into();
                 registry.apply(Entry::Consent(Consent { customer, insurer, purpose, span, wording }));
             }
             let goes = registry.goes(0, owned, withdrawn_ms);

@@ -259,10 +259,8 @@ impl<'a> Batch<'a> {
             windows: &writer.windows,
             device,
         });
-        let heard_until_ms = watched.device.and_then(|device| {
-            let fleet = read(&writer.live.fleet);
-            Some(fleet.get(device as usize)?.as_ref()?.last.time_ms)
-        });
+        let heard_until_ms =
+            watched.device.and_then(|device| read(&writer.live.fleet).last_ms(device));
         let wait_ms = writer.claim_wait_ms;
         let looking = Looking { report, watched, stretch, heard_until_ms, wait_ms };
         let readings = Readings { new: &[], history: None, windows: &writer.windows };

@@ -29,7 +29,7 @@ pub enum Change {
         customer: Arc<str>,
         insurer: Arc<str>,
         purpose: Product,
-        wording: String,
+        wording: Arc<str>,
     },
     /// Nothing that only this consent justified is kept, and what waits is not sent.
     Withdraw {

@@ -128,8 +128,8 @@ fn registry(example: &Example, product: Product, purpose: Product, time_ms: i64)
     registry.apply(Entry::Customer(Customer {
         id: customer.clone(),
         name: customer.to_string(),
-        language: example.customer.language.clone(),
-        time_zone: example.customer.time_zone.clone(),
+        language: example.customer.language.as_str().into(),
+        time_zone: example.customer.time_zone.as_str().into(),
     }));
     registry.apply(Entry::Policy(Policy {
         id: "policy".into(),
@@ -145,7 +145,7 @@ fn registry(example: &Example, product: Product, purpose: Product, time_ms: i64)
         insurer,
         purpose,
         span,
-        wording: "example".to_owned(),
+        wording: "example".into(),
     }));
     registry
 }

@@ -135,7 +135,7 @@ pub(crate) fn known(site: &Site, id: &str) -> Result<(u32, Known), Problem> {
 struct Given {
     insurer: Arc<str>,
     purpose: Product,
-    wording: String,
+    wording: Arc<str>,
 }
 
 pub(crate) async fn give(

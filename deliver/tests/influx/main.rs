@@ -282,7 +282,7 @@ async fn what_somebody_consents_to_again_stays_there() {
         customer: "carl".into(),
         insurer: "alpina".into(),
         purpose: Product::Travel,
-        wording: "travel-2".to_owned(),
+        wording: "travel-2".into(),
     };
     bench.journal.change(again).await.unwrap();
     let mut bench = bench.restart(NOW_MS + 60_000).await;

@@ -72,9 +72,9 @@ pub struct Insurer {
 pub struct Customer {
     pub id: Arc<str>,
     pub name: String,
-    pub language: String,
+    pub language: Arc<str>,
     /// An IANA time zone, as in "Europe/Amsterdam".
-    pub time_zone: String,
+    pub time_zone: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ pub struct Consent {
     /// Given and, maybe, withdrawn.
     pub span: Span,
     /// The version of the wording the customer agreed to.
-    pub wording: String,
+    pub wording: Arc<str>,
 }
 
 impl Consent {

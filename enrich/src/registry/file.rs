@@ -65,9 +65,9 @@ struct CustomerRow {
     id: Arc<str>,
     name: String,
     #[serde(default = "english")]
-    language: String,
+    language: Arc<str>,
     #[serde(default = "utc")]
-    time_zone: String,
+    time_zone: Arc<str>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,7 +110,7 @@ struct ConsentRow {
     purpose: Product,
     given: Timestamp,
     withdrawn: Option<Timestamp>,
-    wording: String,
+    wording: Arc<str>,
 }
 
 /// Many alike: for each number a device, its customer, and for each product a policy and a consent.
@@ -130,11 +130,11 @@ struct FleetRow {
     home: Option<Country>,
     #[serde(default)]
     covers: Vec<Country>,
-    wording: String,
+    wording: Arc<str>,
     #[serde(default = "english")]
-    language: String,
+    language: Arc<str>,
     #[serde(default = "utc")]
-    time_zone: String,
+    time_zone: Arc<str>,
 }
 
 /// An area drawn for a customer, or for everybody where none is named.
@@ -159,12 +159,12 @@ struct CircleRow {
     radius_m: f64,
 }
 
-fn english() -> String {
-    "en".to_owned()
+fn english() -> Arc<str> {
+    "en".into()
 }
 
-fn utc() -> String {
-    "UTC".to_owned()
+fn utc() -> Arc<str> {
+    "UTC".into()
 }
 
 fn two() -> usize {

@@ -185,8 +185,8 @@ impl<'a> Moment<'a> {
             "weather" => weather(self.around.weather(self.occasion)?, field),
             "place" => self.place(field),
             "customer" => match field {
-                "language" => Some(Fact::Text(self.customer.language.as_str().into())),
-                "time_zone" => Some(Fact::Text(self.customer.time_zone.as_str().into())),
+                "language" => Some(Fact::Text((&*self.customer.language).into())),
+                "time_zone" => Some(Fact::Text((&*self.customer.time_zone).into())),
                 _ => None,
             },
             "policy" => match field {

@@ -28,7 +28,7 @@ fn withdraw(customer: &str, insurer: &str) -> Change {
 
 fn give(customer: &str, insurer: &str) -> Change {
     let (customer, insurer, purpose) = travel(customer, insurer);
-    Change::Give { customer, insurer, purpose, wording: "travel-2".to_owned() }
+    Change::Give { customer, insurer, purpose, wording: "travel-2".into() }
 }
 
 fn erase(customer: &str) -> Change {
