@@ -73,7 +73,7 @@ struct Summary {
 ///
 /// # Errors
 /// When it is not of that shape, or in other units.
-pub(super) fn parse(body: &[u8], source: &str, cell: Cell) -> Result<Parsed, Fault> {
+pub fn parse(body: &[u8], source: &str, cell: Cell) -> Result<Parsed, Fault> {
     let forecast: Forecast = serde_json::from_slice(body).map_err(Fault::shape)?;
     let Properties { meta, timeseries } = forecast.properties;
     for (name, unit) in

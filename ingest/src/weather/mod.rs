@@ -17,13 +17,13 @@ mod http;
 #[cfg(feature = "weather")]
 mod ledger;
 #[cfg(feature = "weather")]
-mod met_norway;
+pub mod met_norway;
 #[cfg(feature = "weather")]
 pub mod metar;
 #[cfg(feature = "weather")]
-mod open_meteo;
+pub mod open_meteo;
 #[cfg(feature = "weather")]
-mod openweather;
+pub mod openweather;
 mod values;
 
 use std::sync::Arc;

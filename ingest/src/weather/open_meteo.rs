@@ -83,12 +83,7 @@ struct Hourly {
 ///
 /// # Errors
 /// When it is not of that shape, in other units, or about another number of places.
-pub(super) fn parse(
-    body: &[u8],
-    source: &str,
-    cells: &[Cell],
-    now_ms: i64,
-) -> Result<Parsed, Fault> {
+pub fn parse(body: &[u8], source: &str, cells: &[Cell], now_ms: i64) -> Result<Parsed, Fault> {
     let answer: Answer = serde_json::from_slice(body).map_err(Fault::shape)?;
     let locations = match answer {
         Answer::Many(locations) => locations,

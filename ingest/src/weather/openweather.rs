@@ -52,7 +52,7 @@ struct Condition {
 ///
 /// # Errors
 /// When it is not of that shape.
-pub(super) fn parse(body: &[u8], source: &str, cell: Cell, now_ms: i64) -> Result<Parsed, Fault> {
+pub fn parse(body: &[u8], source: &str, cell: Cell, now_ms: i64) -> Result<Parsed, Fault> {
     let answer: OneCall = serde_json::from_slice(body).map_err(Fault::shape)?;
     let mut parsed = Parsed::default();
     let mut series = Series {
