@@ -16,6 +16,7 @@ mod event;
 mod here;
 pub mod law;
 mod fact;
+pub mod feedback;
 pub mod places;
 pub mod privacy;
 pub mod registry;

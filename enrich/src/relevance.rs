@@ -1,4 +1,5 @@
-//! Whether somebody is glad to hear it now: cooldowns, a cap over all products, quiet hours.
+//! Whether somebody is glad to hear it now: what they made of it before, cooldowns, a cap over all
+//! products, quiet hours.
 //!
 //! Cooldowns and caps go by when things happened, not by when they were found out: a late reading
 //! never makes more than the cap of what lies within a window, whatever the order of arrival. Which
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
+use crate::feedback::Reception;
 use crate::rules::{Quiet, Rule, Sort};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -51,6 +53,8 @@ pub struct Asking<'a> {
     pub now_ms: i64,
     /// The customer's, an IANA name.
     pub time_zone: &'a str,
+    /// What the customer made of what this insurer told them by the rule.
+    pub reception: Reception,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +70,8 @@ pub enum Verdict {
 /// Why somebody hears nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// They marked it low, or ignore it.
+    Feedback,
     Cooldown,
     Cap,
     QuietHours,
@@ -76,6 +82,7 @@ impl Why {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Feedback => "feedback",
             Self::Cooldown => "cooldown",
             Self::Cap => "cap",
             Self::QuietHours => "quiet_hours",
@@ -86,22 +93,26 @@ impl Why {
 impl Relevance {
     /// How far around an event what was told matters for a rule.
     #[must_use]
-    pub fn reach_ms(&self, rule: &Rule) -> i64 {
+    pub fn reach_ms(&self, rule: &Rule, reception: Reception) -> i64 {
         let cap_ms = if self.cap.is_some() { self.cap_window_ms } else { 0 };
-        rule.cooldown_ms.unwrap_or(0).max(cap_ms)
+        reception.cooldown_ms(rule).max(cap_ms)
     }
 
     /// `told` is what else the customer was told, within [`Self::reach_ms`] of this event.
     #[must_use]
     pub fn judge(&self, asking: &Asking<'_>, told: &[Told]) -> Verdict {
-        let Asking { rule, event_ms, .. } = *asking;
+        let Asking { rule, event_ms, reception, .. } = *asking;
+        if reception.refuses(rule) {
+            return Verdict::Suppress(Why::Feedback);
+        }
         let within = |told: &&Told, span_ms: i64| told.event_ms.abs_diff(event_ms) < span_ms as u64;
-        if let Some(cooldown_ms) = rule.cooldown_ms
-            && told
-                .iter()
-                .any(|told| !told.same_event && told.rule == rule.id && within(&told, cooldown_ms))
-        {
+        let same_rule = |told: &&Told| !told.same_event && told.rule == rule.id;
+        let heard = |span_ms| told.iter().filter(same_rule).any(|told| within(&told, span_ms));
+        if heard(rule.cooldown_ms.unwrap_or(0)) {
             return Verdict::Suppress(Why::Cooldown);
+        }
+        if heard(reception.cooldown_ms(rule)) {
+            return Verdict::Suppress(Why::Feedback);
         }
         if rule.sort == Sort::Notice {
             return Verdict::Say;
@@ -144,7 +155,7 @@ impl Relevance {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asking, HOUR_MS, Relevance, Told, Verdict, Why};
+    use super::{Asking, HOUR_MS, Reception, Relevance, Told, Verdict, Why};
     use crate::rules::RuleSet;
     use proptest::prelude::*;
 
@@ -168,6 +179,7 @@ mod tests {
             expires_ms: now_ms + 12 * HOUR_MS,
             now_ms,
             time_zone: "Europe/Amsterdam",
+            reception: Reception::default(),
         };
         let told: Vec<Told> = told
             .iter()
@@ -240,6 +252,7 @@ mod tests {
                 let event_ms = hour * HOUR_MS;
                 let asking = Asking {
                     rule, event_ms, expires_ms: i64::MAX, now_ms: event_ms, time_zone: "UTC",
+                    reception: Reception::default(),
                 };
                 if relevance.judge(&asking, &told) == Verdict::Say {
                     told.push(Told { rule: rule.id.clone(), event_ms, counts: true, same_event: false });

@@ -257,6 +257,12 @@ impl Key {
         self.digest(&["claim", insurer, claim, customer])
     }
 
+    /// The id of an answer to feedback: about a trigger, or about the customer.
+    #[must_use]
+    pub fn feedback_id(&self, kind: &str, insurer: &str, about: &str) -> String {
+        self.digest(&["feedback", kind, insurer, about])
+    }
+
     /// The id of a message that is about no event: a request to delete, or a test.
     #[must_use]
     pub fn notice_id(&self, kind: &str, insurer: &str, product: &str, sequence: i64) -> String {

@@ -222,12 +222,20 @@ impl<'a> Batch<'a> {
             Outcome::Stored { number, customer } => {
                 self.counts.stored += 1;
                 *self.counts.reports.entry(kind).or_default() += 1;
-                if let Report::Claim(claim) = reported.report {
-                    for before in claims::corrected(self.connection, number)? {
-                        self.watch(before, None)?;
+                match reported.report {
+                    Report::Claim(claim) => {
+                        for before in claims::corrected(self.connection, number)? {
+                            self.watch(before, None)?;
+                        }
+                        let watched = claims::begin(self.registry, claim, customer, self.now_ms);
+                        self.watch(number, Some(watched))?;
                     }
-                    let watched = claims::begin(self.registry, claim, customer, self.now_ms);
-                    self.watch(number, Some(watched))?;
+                    Report::Feedback(feedback) => {
+                        let windows = &self.writer.windows;
+                        let readings = Readings { new: &[], history: None, windows };
+                        self.outbox(readings).hear(reported.insurer, customer, feedback)?;
+                    }
+                    Report::Trip(_) => {}
                 }
             }
             Outcome::Duplicate => self.counts.duplicate += 1,

@@ -13,6 +13,7 @@ mod change;
 mod chunk;
 mod claims;
 mod counts;
+mod feedback;
 mod fleet;
 mod follow;
 mod history;

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use crate::Counts;
 use crate::chunk;
+use crate::feedback::reception;
 use crate::history::History;
 use crate::message::{Message, kind, sequence_text, timestamp};
 use crate::said::{LastSaid, forget_held, last_said_of, next_sequence, said, told_around};
@@ -342,7 +343,9 @@ impl Outbox<'_> {
     fn judge(&self, firing: &Firing<'_>, message: &Message) -> Result<Verdict> {
         let (rule, relevance) = (firing.rule, &self.rules.relevance);
         let event_ms = message.data.happened_at.as_millisecond();
-        let reach_ms = relevance.reach_ms(rule);
+        let insurer = &firing.policy.insurer;
+        let reception = reception(self.connection, message.customer, insurer, &rule.id)?;
+        let reach_ms = relevance.reach_ms(rule, reception);
         let told = match reach_ms {
             0 => Vec::new(),
             _ => {
@@ -357,6 +360,7 @@ impl Outbox<'_> {
             expires_ms: firing.expires_ms,
             now_ms: self.now_ms,
             time_zone: customer.map_or("UTC", |customer| &customer.time_zone),
+            reception,
         };
         Ok(relevance.judge(&asking, &told))
     }
@@ -486,27 +490,6 @@ impl Outbox<'_> {
         }
         Ok(())
     }
-}
-
-/// The events that have waited long enough, the most important first: where a cap leaves room for
-/// one, that is the one.
-pub(crate) fn by_priority(
-    connection: &Connection,
-    rules: &RuleSet,
-    ready: Vec<(i64, u32)>,
-) -> Result<Vec<(i64, u32)>> {
-    let mut held = connection
-        .prepare_cached("SELECT rule FROM trigger_out WHERE event = ?1 AND outcome = 'waiting'")?;
-    let mut ranked = Vec::with_capacity(ready.len());
-    for (event, device) in ready {
-        let mut highest = 0;
-        for rule in held.query_map([event], |row| row.get::<_, String>(0))? {
-            highest = highest.max(rules.rule(&rule?).map_or(0, |rule| rule.priority));
-        }
-        ranked.push((std::cmp::Reverse(highest), event, device));
-    }
-    ranked.sort_unstable();
-    Ok(ranked.into_iter().map(|(_, event, device)| (event, device)).collect())
 }
 
 /// What became of a message.

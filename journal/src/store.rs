@@ -253,6 +253,7 @@ fn prepare(connection: &Connection, size: u64) -> Result<(), Refused> {
     // A journal of before there were webhooks has none of them, and is the same otherwise.
     connection.execute_batch(crate::webhook::TABLES)?;
     connection.execute_batch(crate::claims::TABLES)?;
+    connection.execute_batch(crate::feedback::TABLES)?;
     connection.execute_batch(crate::weather::TABLES)?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use enrich::World;
+use enrich::rules::RuleSet;
 use ingest::Fix;
 use rusqlite::{Connection, OptionalExtension, Result};
 
@@ -114,6 +115,27 @@ pub(crate) fn end(connection: &Connection, event: i64) -> Result<bool> {
     let ended =
         connection.prepare_cached("DELETE FROM waiting WHERE event = ?1")?.execute([event])?;
     Ok(ended > 0)
+}
+
+/// The events that have waited long enough, the most important first: where a cap leaves room for
+/// one, that is the one.
+pub(crate) fn by_priority(
+    connection: &Connection,
+    rules: &RuleSet,
+    ready: Vec<(i64, u32)>,
+) -> Result<Vec<(i64, u32)>> {
+    let mut held = connection
+        .prepare_cached("SELECT rule FROM trigger_out WHERE event = ?1 AND outcome = 'waiting'")?;
+    let mut ranked = Vec::with_capacity(ready.len());
+    for (event, device) in ready {
+        let mut highest = 0;
+        for rule in held.query_map([event], |row| row.get::<_, String>(0))? {
+            highest = highest.max(rules.rule(&rule?).map_or(0, |rule| rule.priority));
+        }
+        ranked.push((std::cmp::Reverse(highest), event, device));
+    }
+    ranked.sort_unstable();
+    Ok(ranked.into_iter().map(|(_, event, device)| (event, device)).collect())
 }
 
 pub(crate) fn load(connection: &Connection) -> Result<Waiting> {

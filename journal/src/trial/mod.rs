@@ -5,6 +5,7 @@ mod areas;
 mod check;
 mod claims;
 mod damage;
+mod feedback;
 mod follow;
 mod full;
 mod order;

@@ -105,7 +105,7 @@ impl Trial {
     }
 
     /// Holds at any moment: what would be sent or shown again has nothing in it.
-    fn check_outbox(&self) {
+    pub(super) fn check_outbox(&self) {
         let registry = self.writer().core.registry.read();
         let mut sequences: BTreeMap<(String, String), Vec<i64>> = BTreeMap::new();
         let connection = &self.writer().store.connection;
