@@ -26,6 +26,7 @@ pub mod rules;
 pub mod study;
 pub mod sample;
 pub mod trigger;
+mod trip;
 pub mod weather;
 
 pub use country::Country;
@@ -35,3 +36,4 @@ pub use enriched::{EnrichedReading, World};
 pub use event::{BorderCrossed, Cause, Change, Event, Happened, compare};
 pub use fact::{Fact, Field, Type};
 pub use here::{Certainty, Here, Risk};
+pub use trip::TripAhead;

@@ -257,6 +257,12 @@ impl Key {
         self.digest(&["claim", insurer, claim, customer])
     }
 
+    /// The id of what is said of a booked trip: policies are an insurer's, and so is the trip's id.
+    #[must_use]
+    pub fn trip_id(&self, rule: &str, policy: &str, trip: &str) -> String {
+        self.digest(&["trip", rule, policy, trip])
+    }
+
     /// The id of an answer to feedback: about a trigger, or about the customer.
     #[must_use]
     pub fn feedback_id(&self, kind: &str, insurer: &str, about: &str) -> String {

@@ -67,6 +67,9 @@ pub struct Trip {
     pub to_ms: i64,
     /// What was booked with it, as in "skiing".
     pub activities: Vec<Box<str>>,
+    /// It does not take place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
 }
 
 /// How a trigger was received by the customer.

@@ -21,6 +21,7 @@ use crate::report::{self, Outcome, Reported};
 use crate::rows::{Rows, log_row, put_blob};
 use crate::seal::{Sealer, Slice, set_last};
 use crate::sort::Kept;
+use crate::trips;
 use crate::waiting::{self, Wanted};
 use crate::weather::{self, WeatherAnswer};
 use crate::writer::Writer;
@@ -41,6 +42,8 @@ pub(crate) struct Done {
     pub(crate) released: i64,
     pub(crate) swept_ms: i64,
     pub(crate) weather: WeatherDone,
+    /// When the first booked trip is due.
+    pub(crate) next_trip_ms: Option<i64>,
     /// Claims that are watched from now on, or no more.
     pub(crate) claims: Vec<(i64, Option<Watched>)>,
 }
@@ -54,6 +57,8 @@ pub(crate) struct WeatherDone {
     pub(crate) last: i64,
     /// Hours before this are not kept any more.
     pub(crate) forget_before_ms: Option<i64>,
+    /// Whether a booked trip begins to wait.
+    pub(crate) trips_ask: bool,
     /// Events that began or ended to wait.
     pub(crate) waiting: Vec<(i64, Option<Wanted>)>,
 }
@@ -235,7 +240,11 @@ impl<'a> Batch<'a> {
                         let readings = Readings { new: &[], history: None, windows };
                         self.outbox(readings).hear(reported.insurer, customer, feedback)?;
                     }
-                    Report::Trip(_) => {}
+                    Report::Trip(trip) => {
+                        let reported = (number, trip);
+                        let (connection, now_ms) = (self.connection, self.now_ms);
+                        trips::begin(connection, self.registry, reported, customer, now_ms)?;
+                    }
                 }
             }
             Outcome::Duplicate => self.counts.duplicate += 1,
@@ -251,6 +260,18 @@ impl<'a> Batch<'a> {
         claims::write(self.connection, report, watched)?;
         self.claims.push((report, watched));
         Ok(())
+    }
+
+    /// Looks at a booked trip that is due.
+    pub(crate) fn look_ahead(&mut self, report: i64, asked: bool) -> rusqlite::Result<()> {
+        let readings = Readings { new: &[], history: None, windows: &self.writer.windows };
+        match self.outbox(readings).look_ahead(report, asked)? {
+            Some((customer, later)) => {
+                self.weather.trips_ask |= later.asks;
+                trips::write(self.connection, report, customer, later)
+            }
+            None => trips::end(self.connection, report),
+        }
     }
 
     /// Looks at a claim that is due.
@@ -425,6 +446,7 @@ impl<'a> Batch<'a> {
             released: last_position(self.connection)?,
             swept_ms,
             weather: self.weather,
+            next_trip_ms: trips::next_ms(self.connection)?,
             claims: self.claims,
         })
     }

@@ -38,6 +38,7 @@ mod sort;
 mod store;
 mod test_trigger;
 mod timers;
+mod trips;
 mod waiting;
 mod weather;
 #[cfg(test)]

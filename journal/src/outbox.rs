@@ -2,7 +2,7 @@
 
 use enrich::registry::{Known, Registry};
 use enrich::relevance::{Asking, Verdict, Why};
-use enrich::rules::{Firing, Occasion, RuleSet, Sort};
+use enrich::rules::{Fault, Firing, Occasion, RuleSet, Sort};
 use enrich::trigger::{CloudEvent, FullEvidence, Key, RuleRef, Status, Subject, TriggerData, data};
 use enrich::{Cause, Change, Event, World};
 use ingest::Reading;
@@ -228,10 +228,7 @@ impl Outbox<'_> {
             world: self.world,
             now_ms: self.now_ms,
         });
-        for fault in answer.faults {
-            tracing::warn!(rule = fault.rule, what = fault.what, "a rule could not be evaluated");
-            *self.counts.rule_faults.entry(fault.rule.to_owned()).or_default() += 1;
-        }
+        self.count_faults(&answer.faults);
         for firing in answer.firings {
             let rule = firing.rule;
             let evidence = FullEvidence {
@@ -253,12 +250,26 @@ impl Outbox<'_> {
             let subject = self.key.subject(&firing.policy.insurer, customer_id);
             let message =
                 Message { id, subject, customer, event: number, data, evidence: evidence_json };
-            self.say(device, &firing, message)?;
+            self.say(Some(device), &firing, message)?;
         }
         Ok(ids)
     }
 
-    fn say(&mut self, device: &Known, firing: &Firing<'_>, mut message: Message) -> Result<()> {
+    pub(crate) fn count_faults(&mut self, faults: &[Fault<'_>]) {
+        for Fault { rule, what } in faults {
+            tracing::warn!(rule, what, "a rule could not be evaluated");
+            *self.counts.rule_faults.entry((*rule).to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Says what a rule wants said, or what is new about it. What is about no device does not wait
+    /// for the morning here.
+    pub(crate) fn say(
+        &mut self,
+        device: Option<&Known>,
+        firing: &Firing<'_>,
+        mut message: Message,
+    ) -> Result<()> {
         let expired = firing.expires_ms < self.now_ms;
         let said = said(self.connection, &message.id)?;
         if let Some(said) = said.as_ref().filter(|said| said.released) {
@@ -303,22 +314,24 @@ impl Outbox<'_> {
     /// Says it, unless the customer has heard enough or is to be left alone.
     fn say_or_hold(
         &mut self,
-        device: &Known,
+        device: Option<&Known>,
         firing: &Firing<'_>,
         message: Message,
         revision: u32,
     ) -> Result<()> {
-        let (outcome, reason) = match self.judge(firing, &message)? {
-            Verdict::Say => return self.release(firing, message, Status::Fired, revision, false),
-            Verdict::Wait { until_ms } if self.room_at_night > 0 => {
+        let (outcome, reason) = match (self.judge(firing, &message)?, device) {
+            (Verdict::Say, _) => {
+                return self.release(firing, message, Status::Fired, revision, false);
+            }
+            (Verdict::Wait { until_ms }, Some(device)) if self.room_at_night > 0 => {
                 let time_ms = message.data.happened_at.as_millisecond();
                 let wanted = Wanted { device: device.number, fix: None, time_ms, due_ms: until_ms };
                 waiting::keep(self.connection, message.event, &wanted)?;
                 self.waiting.push((message.event, Some(wanted)));
                 (Outcome::Waiting, Why::QuietHours)
             }
-            Verdict::Wait { .. } => (Outcome::Suppressed, Why::QuietHours),
-            Verdict::Suppress(why) => (Outcome::Suppressed, why),
+            (Verdict::Wait { .. }, _) => (Outcome::Suppressed, Why::QuietHours),
+            (Verdict::Suppress(why), _) => (Outcome::Suppressed, why),
         };
         if outcome == Outcome::Suppressed {
             let name = reason.name().to_owned();
@@ -407,7 +420,7 @@ impl Outbox<'_> {
 
     /// Takes back what was said about an event, but for what was said under `kept`. An insurer
     /// that may not hear of the customer any more hears nothing.
-    fn take_back(&mut self, number: i64, kept: &[String]) -> Result<()> {
+    pub(crate) fn take_back(&mut self, number: i64, kept: &[String]) -> Result<()> {
         forget_held(self.connection, number, kept)?;
         for last in last_said_of(self.connection, number)? {
             if kept.contains(&last.event.id) || !self.may_hear(&last) {

@@ -254,6 +254,7 @@ fn prepare(connection: &Connection, size: u64) -> Result<(), Refused> {
     connection.execute_batch(crate::webhook::TABLES)?;
     connection.execute_batch(crate::claims::TABLES)?;
     connection.execute_batch(crate::feedback::TABLES)?;
+    connection.execute_batch(crate::trips::TABLES)?;
     connection.execute_batch(crate::weather::TABLES)?;
     Ok(())
 }

@@ -198,7 +198,7 @@ impl Writer {
             }
             self.look_again = learnt > 0;
         }
-        let changes = !done.waiting.is_empty();
+        let changes = !done.waiting.is_empty() || done.trips_ask;
         done.waiting.into_iter().for_each(|(event, wanted)| self.waiting.set(event, wanted));
         self.look_again &= self.waiting.len() > 0;
         if changes {
@@ -214,11 +214,16 @@ impl Writer {
 
     /// Tells the feeds what events wait for.
     pub(crate) fn show_wanted(&self) {
+        let trips = crate::trips::wanted(&self.store.connection).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the weather of booked trips cannot be asked for");
+            Vec::new()
+        });
         let mut wanted: Vec<_> = self
             .waiting
             .wanted()
             .filter_map(|wanted| Some((wanted.fix?, wanted.time_ms)))
             .chain(self.claims.wanted())
+            .chain(trips)
             .map(|(fix, time_ms)| (Cell::of(fix.lat(), fix.lon()), time_ms))
             .collect();
         wanted.sort_unstable();

@@ -33,6 +33,7 @@ use crate::sort::sort;
 use crate::store::{OpenError, Store, meta, set_meta, widen_cache};
 use crate::test_trigger::TestTrigger;
 use crate::timers::Timers;
+use crate::trips;
 use crate::waiting::{self, Waiting, by_priority};
 use crate::weather::{self, WeatherAnswer};
 use crate::webhook::Recorded;
@@ -260,6 +261,8 @@ pub(crate) struct Writer {
     pub(crate) timers: Timers,
     pub(crate) waiting: Waiting,
     pub(crate) claims: Claims,
+    /// When the first booked trip is due.
+    pub(crate) next_trip_ms: Option<i64>,
     /// What feeds brought and is not committed yet.
     pub(crate) answers: Vec<WeatherAnswer>,
     /// Whether weather came since the waiting events were last looked at.
@@ -317,6 +320,7 @@ impl Writer {
         let last_weather = weather::load(connection, &mut core.world)?;
         let waiting = waiting::load(connection)?;
         let claims = claims::load(connection)?;
+        let next_trip_ms = trips::next_ms(connection)?;
         let windows = load_windows(connection)?;
         show_fleet(connection, &live, &core.registry.read())?;
         widen_cache(connection)?;
@@ -338,6 +342,7 @@ impl Writer {
             look_again: waiting.len() > 0,
             waiting,
             claims,
+            next_trip_ms,
             answers: Vec::new(),
             last_weather,
             windows,
@@ -386,8 +391,8 @@ impl Writer {
             }
             let due = self.timers.due(self.clock.now_ms());
             let work = !arrivals.is_empty() || !due.is_empty() || self.has_weather_work();
-            let claims_due = self.claims.next_ms().is_some_and(|due| due <= self.clock.now_ms());
-            let work = work || claims_due || !self.webhooks.is_empty();
+            let reports_due = self.reports_due_ms().is_some_and(|due| due <= self.clock.now_ms());
+            let work = work || reports_due || !self.webhooks.is_empty();
             if (work || self.cursors_waited()) && !self.persist(&mut arrivals, &mut arriving, &due)
             {
                 return;
@@ -475,7 +480,7 @@ impl Writer {
             return Duration::ZERO;
         }
         let timers = self.timers.next_ms().into_iter().chain(self.waiting.next_ms());
-        let timer = timers.chain(self.claims.next_ms()).min();
+        let timer = timers.chain(self.reports_due_ms()).min();
         let timer = timer.map(|wake_ms| {
             self.clock.real(wake_ms - self.clock.now_ms()) + Duration::from_millis(1)
         });
@@ -483,6 +488,11 @@ impl Writer {
         let idle = Duration::from_secs(60);
         let purge = self.has_to_delete().then(|| self.deletes_in());
         timer.into_iter().chain(cursor).chain(purge).min().unwrap_or(idle).min(idle)
+    }
+
+    /// When the first claim or trip is to be looked at.
+    fn reports_due_ms(&self) -> Option<i64> {
+        self.claims.next_ms().into_iter().chain(self.next_trip_ms).min()
     }
 
     fn cursors_waited(&self) -> bool {
@@ -595,6 +605,9 @@ impl Writer {
         for report in self.claims.due(now_ms) {
             batch.look(report)?;
         }
+        for (report, asked) in trips::due(&transaction, now_ms)? {
+            batch.look_ahead(report, asked)?;
+        }
         batch.weather(&self.answers)?;
         let done = batch.finish()?;
         transaction.commit()?;
@@ -630,6 +643,7 @@ impl Writer {
             self.windows.push(done.slice.window);
         }
         done.claims.into_iter().for_each(|(report, watched)| self.claims.set(report, watched));
+        self.next_trip_ms = done.next_trip_ms;
         self.apply_weather(done.weather);
         self.cursors.clear();
         self.put_away.clear();

@@ -16,11 +16,12 @@ use self::area::{GeofenceEntered, GeofenceLeft, RiskAreaEntered, RiskAreaLeft};
 use self::tyres::{OdometerDoubted, TyresUnfit};
 use crate::event::{BorderCrossed, Happened};
 use crate::fact::{Fact, Field};
-use crate::{EnrichedReading, Event, World};
+use crate::{EnrichedReading, Event, TripAhead, World};
 
-/// From the list of detectors and their events: the memories of a device, and the events there are.
+/// From the list of detectors and their events, and of the events that no detector notices: the memories
+/// of a device, and the events there are.
 macro_rules! detectors {
-    ($($detector:ident: $($event:ident $name:literal),+;)*) => {
+    ([$($reported:ident $called:literal),*] $($detector:ident: $($event:ident $name:literal),+;)*) => {
         /// The detectors' memories of one device.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         pub(crate) struct Memories {
@@ -46,26 +47,37 @@ macro_rules! detectors {
         #[serde(tag = "event")]
         pub enum Happening {
             $($(#[serde(rename = $name)] $event($event),)+)*
+            $(#[serde(rename = $called)] $reported($reported),)*
         }
 
         impl Happening {
             /// The names that rules refer to in `on`.
-            pub const NAMES: &[&str] = &[$($($name),+),*];
+            pub const NAMES: &[&str] = &[$($($name,)+)* $($called),*];
 
             #[must_use]
             pub fn name(&self) -> &'static str {
-                match self { $($(Self::$event(_) => $name,)+)* }
+                match self {
+                    $($(Self::$event(_) => $name,)+)*
+                    $(Self::$reported(_) => $called,)*
+                }
             }
 
             /// What rules may ask of events of that name; `None` when there are none.
             #[must_use]
             pub fn fields(name: &str) -> Option<&'static [Field]> {
-                match name { $($($name => Some($event::FIELDS),)+)* _ => None }
+                match name {
+                    $($($name => Some($event::FIELDS),)+)*
+                    $($called => Some($reported::FIELDS),)*
+                    _ => None,
+                }
             }
 
             #[must_use]
             pub fn fact(&self, name: &str) -> Option<Fact<'_>> {
-                match self { $($(Self::$event(event) => event.fact(name),)+)* }
+                match self {
+                    $($(Self::$event(event) => event.fact(name),)+)*
+                    $(Self::$reported(event) => event.fact(name),)*
+                }
             }
 
             /// All that rules may ask of it and that is known.
@@ -77,19 +89,26 @@ macro_rules! detectors {
             /// Where it happened, as well as the readings tell.
             #[must_use]
             pub fn place(&self) -> Option<Fix> {
-                match self { $($(Self::$event(event) => event.place(),)+)* }
+                match self {
+                    $($(Self::$event(event) => event.place(),)+)*
+                    $(Self::$reported(event) => event.place(),)*
+                }
             }
 
             /// What an insurer may be told of it.
             #[must_use]
             pub fn told(&self) -> BTreeMap<String, serde_json::Value> {
-                match self { $($(Self::$event(event) => event.told(),)+)* }
+                match self {
+                    $($(Self::$event(event) => event.told(),)+)*
+                    $(Self::$reported(event) => event.told(),)*
+                }
             }
 
             /// Whether two findings are about the same thing, seen with more or less data.
             pub(crate) fn same_thing(&self, other: &Self) -> bool {
                 match (self, other) {
                     $($((Self::$event(a), Self::$event(b)) => a.same_thing(b),)+)*
+                    $((Self::$reported(a), Self::$reported(b)) => a.same_thing(b),)*
                     _ => false,
                 }
             }
@@ -98,6 +117,8 @@ macro_rules! detectors {
 }
 
 detectors! {
+    // What insurers report: no detector notices it.
+    [TripAhead "trip_ahead"]
     border: BorderCrossed "border_crossed";
     area:
         GeofenceEntered "geofence_entered", GeofenceLeft "geofence_left",

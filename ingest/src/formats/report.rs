@@ -69,6 +69,7 @@ fn trip(fields: &mut Fields) -> Result<Trip, Problem> {
         from_ms: fields.time("from")?,
         to_ms: fields.time("to")?,
         activities: fields.activities()?,
+        cancelled: fields.flag("cancelled")?,
     };
     // Booked ahead is no clock that is ahead.
     time::plausible(trip.from_ms, trip.from_ms)?;
@@ -139,6 +140,12 @@ impl Fields {
         let time_ms = self.time(name)?;
         time::plausible(time_ms, now_ms)?;
         Ok(time_ms)
+    }
+
+    /// What was not sent is false.
+    fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        let Some(value) = self.take(name) else { return Ok(false) };
+        value.as_bool().ok_or_else(|| wrong_type(name, &value, "true or false"))
     }
 
     fn number(&mut self, name: &str) -> Result<Option<f64>, Problem> {
@@ -244,6 +251,10 @@ mod tests {
         let Ok(Report::Trip(trip)) = reported(ReportKind::Trip, sent) else { panic!("no trip") };
         assert_eq!((trip.from_ms, trip.place.as_deref()), (1_800_000_000_000, Some("Innsbruck")));
         assert_eq!(trip.activities, ["skiing".into()]);
+        assert!(!trip.cancelled);
+        let sent = sent.replace("\"activities\"", "\"cancelled\":true,\"activities\"");
+        let Ok(Report::Trip(trip)) = reported(ReportKind::Trip, &sent) else { panic!("no trip") };
+        assert!(trip.cancelled);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod report;
 mod rights;
 mod said;
 mod subject;
+mod trips;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
