@@ -78,6 +78,9 @@ pub enum Why {
 }
 
 impl Why {
+    /// In the order they are looked at.
+    pub const ALL: [Self; 4] = [Self::Feedback, Self::Cooldown, Self::Cap, Self::QuietHours];
+
     /// The name in the record.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -92,7 +92,7 @@ impl TripAhead {
             let fits = |beginning: &&str| {
                 lower.split(|c: char| !c.is_alphanumeric()).any(|word| word.starts_with(beginning))
             };
-            let cover = COVERS.iter().find(|(_, words)| words.iter().any(|word| fits(&word)));
+            let cover = COVERS.iter().find(|(_, words)| words.iter().any(fits));
             cover.map(|(cover, _)| (&**activity, *cover))
         })
     }
