@@ -28,7 +28,7 @@ use cli::{Cli, Command};
 /// Gives memory back that a start needed once, and is quicker with what one thread allocates and
 /// another frees.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

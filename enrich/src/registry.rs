@@ -5,6 +5,7 @@
 
 mod entry;
 mod file;
+mod numbers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use entry::{
     Policy, Product, Span,
 };
 pub use file::{RegistryError, RegistryFile, is_id};
+use numbers::Numbers;
 
 /// A device as the pipeline looks it up.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,13 +55,14 @@ pub struct Registry {
     insurers: HashMap<Arc<str>, Insurer>,
     /// By number; `None` is erased.
     customers: Vec<Option<Customer>>,
-    customer_numbers: HashMap<Arc<str>, u32>,
+    customer_numbers: Numbers,
     devices: Vec<Option<Known>>,
-    device_numbers: HashMap<Arc<str>, u32>,
-    policies: HashMap<u32, Vec<Policy>>,
+    device_numbers: Numbers,
+    /// By the customer's number, as the consents.
+    policies: Vec<Vec<Policy>>,
     /// By the policy's id: the number of the customer whose it is.
     holders: HashMap<Arc<str>, u32>,
-    consents: HashMap<u32, Vec<Consent>>,
+    consents: Vec<Vec<Consent>>,
     /// By the customer's number, `None` being everybody, and name.
     geofences: BTreeMap<(Option<u32>, Arc<str>), Geofence>,
     erased: HashSet<Arc<str>>,
@@ -79,8 +82,8 @@ impl Registry {
             Entry::Customer(customer) => self.apply_customer(customer),
             Entry::Device(device) => self.apply_device(device),
             Entry::Ownership(own) => {
-                let customer = self.customer_numbers.get(&own.customer).copied();
-                let device = self.device_numbers.get(&own.device).copied();
+                let customer = self.customer_number(&own.customer);
+                let device = self.device_number(&own.device);
                 if let (Some(customer), Some(device)) = (customer, device)
                     && let Some(known) = &mut self.devices[device as usize]
                 {
@@ -93,18 +96,16 @@ impl Registry {
             }
             Entry::Policy(mut policy) => {
                 share(&mut policy.insurer, &self.insurers);
-                if let Some(number) = share(&mut policy.customer, &self.customer_numbers) {
-                    self.holders.insert(policy.id.clone(), *number);
-                    let policies = self.policies.entry(*number).or_default();
-                    put(policies, policy, |a, b| a.id == b.id);
+                if let Some(number) = self.share_customer(&mut policy.customer) {
+                    self.holders.insert(policy.id.clone(), number);
+                    put(of(&mut self.policies, number), policy, |a, b| a.id == b.id);
                 }
             }
             Entry::Consent(mut consent) => {
                 self.say_once(&mut consent.wording);
                 share(&mut consent.insurer, &self.insurers);
-                if let Some(number) = share(&mut consent.customer, &self.customer_numbers) {
-                    let consents = self.consents.entry(*number).or_default();
-                    put(consents, consent, |a, b| {
+                if let Some(number) = self.share_customer(&mut consent.customer) {
+                    put(of(&mut self.consents, number), consent, |a, b| {
                         a.is_of(&b.insurer, b.purpose) && a.span.from_ms == b.span.from_ms
                     });
                 }
@@ -128,11 +129,12 @@ impl Registry {
     fn apply_customer(&mut self, mut customer: Customer) {
         self.say_once(&mut customer.language);
         self.say_once(&mut customer.time_zone);
-        match self.customer_numbers.get(&customer.id) {
-            Some(number) => self.customers[*number as usize] = Some(customer),
+        match self.customer_number(&customer.id) {
+            Some(number) => self.customers[number as usize] = Some(customer),
             None => {
-                self.customer_numbers.insert(customer.id.clone(), self.customers.len() as u32);
+                let number = self.customers.len() as u32;
                 self.customers.push(Some(customer));
+                self.customer_numbers.add(number, id_of_customer(&self.customers));
             }
         }
     }
@@ -148,29 +150,40 @@ impl Registry {
     }
 
     fn apply_device(&mut self, device: Device) {
-        match self.device_numbers.get(&device.id) {
+        match self.device_number(&device.id) {
             Some(number) => {
-                if let Some(known) = &mut self.devices[*number as usize] {
+                if let Some(known) = &mut self.devices[number as usize] {
                     known.device = device;
                 }
             }
             None => {
                 let number = self.devices.len() as u32;
-                self.device_numbers.insert(device.id.clone(), number);
                 self.devices.push(Some(Known { number, device, owners: Vec::new() }));
+                self.device_numbers.add(number, id_of_device(&self.devices));
             }
         }
     }
 
+    fn device_number(&self, id: &str) -> Option<u32> {
+        self.device_numbers.find(id, id_of_device(&self.devices))
+    }
+
+    /// A customer's number; the id is in memory only once then.
+    fn share_customer(&self, id: &mut Arc<str>) -> Option<u32> {
+        let number = self.customer_number(id)?;
+        *id = self.customer(number)?.id.clone();
+        Some(number)
+    }
+
     /// Forgets a customer, with policies, consents and ownerships; what remains is the number.
     pub fn erase_customer(&mut self, number: u32, digest: Arc<str>) {
-        let Some(Some(customer)) = self.customers.get(number as usize) else { return };
-        self.customer_numbers.remove(&customer.id);
+        let Some(Some(_)) = self.customers.get(number as usize) else { return };
+        self.customer_numbers.remove(number, id_of_customer(&self.customers));
         self.customers[number as usize] = None;
-        for policy in self.policies.remove(&number).into_iter().flatten() {
+        for policy in std::mem::take(of(&mut self.policies, number)) {
             self.holders.remove(&policy.id);
         }
-        self.consents.remove(&number);
+        of(&mut self.consents, number).clear();
         self.geofences.retain(|(owner, _), _| *owner != Some(number));
         for known in self.devices.iter_mut().flatten() {
             known.owners.retain(|(_, owner)| *owner != number);
@@ -180,8 +193,8 @@ impl Registry {
 
     /// Forgets a device; what remains is the number.
     pub fn erase_device(&mut self, number: u32, digest: Arc<str>) {
-        let Some(Some(known)) = self.devices.get(number as usize) else { return };
-        self.device_numbers.remove(&known.device.id);
+        let Some(Some(_)) = self.devices.get(number as usize) else { return };
+        self.device_numbers.remove(number, id_of_device(&self.devices));
         self.devices[number as usize] = None;
         self.erased.insert(digest);
     }
@@ -199,7 +212,7 @@ impl Registry {
 
     #[must_use]
     pub fn device(&self, id: &str) -> Option<&Known> {
-        self.device_numbers.get(id).and_then(|number| self.device_by_number(*number))
+        self.device_number(id).and_then(|number| self.device_by_number(number))
     }
 
     #[must_use]
@@ -223,18 +236,18 @@ impl Registry {
 
     #[must_use]
     pub fn customer_number(&self, id: &str) -> Option<u32> {
-        self.customer_numbers.get(id).copied()
+        self.customer_numbers.find(id, id_of_customer(&self.customers))
     }
 
     /// What a customer ever consented to, in the order it came.
     #[must_use]
     pub fn consents_of(&self, customer: u32) -> &[Consent] {
-        self.consents.get(&customer).map(Vec::as_slice).unwrap_or_default()
+        self.consents.get(customer as usize).map(Vec::as_slice).unwrap_or_default()
     }
 
     #[must_use]
     pub fn policies_of(&self, customer: u32) -> &[Policy] {
-        self.policies.get(&customer).map(Vec::as_slice).unwrap_or_default()
+        self.policies.get(customer as usize).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// A contract by its id, with the number of the customer whose it is.
@@ -344,6 +357,23 @@ fn share<'a, T>(id: &mut Arc<str>, known: &'a HashMap<Arc<str>, T>) -> Option<&'
     let (same, value) = known.get_key_value(id)?;
     *id = same.clone();
     Some(value)
+}
+
+fn id_of_customer<'a>(customers: &'a [Option<Customer>]) -> impl Fn(u32) -> Option<&'a str> {
+    move |number| Some(&*customers.get(number as usize)?.as_ref()?.id)
+}
+
+fn id_of_device<'a>(devices: &'a [Option<Known>]) -> impl Fn(u32) -> Option<&'a str> {
+    move |number| Some(&*devices.get(number as usize)?.as_ref()?.device.id)
+}
+
+/// What belongs to one customer.
+fn of<T>(all: &mut Vec<Vec<T>>, customer: u32) -> &mut Vec<T> {
+    let at = customer as usize;
+    if all.len() <= at {
+        all.resize_with(at + 1, Vec::new);
+    }
+    &mut all[at]
 }
 
 /// A fleet is large, and most have one of each: room for one more, not for four.

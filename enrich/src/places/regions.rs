@@ -59,31 +59,57 @@ pub(super) fn find(country: Country, lat: f64, lon: f64) -> Option<Region> {
 
 struct Regions {
     regions: Vec<Region>,
-    lines: RTree<Segment>,
+    /// The corners of all lines, in degrees east and north, line after line.
+    corners: Vec<[f32; 2]>,
+    pieces: RTree<Piece>,
 }
 
-/// A piece of line, in degrees east and north; regions are numbered from 1, 0 is none.
-struct Segment {
-    from: [f32; 2],
-    to: [f32; 2],
+/// A part of a line, small enough that its box says where it is. What lies to its sides are regions
+/// numbered from 1, or 0, none.
+struct Piece {
+    envelope: AABB<[f32; 2]>,
+    /// Its first corner, and how many segments there are from it on.
+    first: u32,
+    segments: u16,
     left: u16,
     right: u16,
 }
 
-impl RTreeObject for Segment {
+/// Fewer need more boxes, more need longer to look at.
+const SEGMENTS_A_PIECE: usize = 16;
+
+impl RTreeObject for Piece {
     type Envelope = AABB<[f32; 2]>;
 
     fn envelope(&self) -> Self::Envelope {
-        AABB::from_corners(self.from, self.to)
+        self.envelope
     }
 }
 
-impl PointDistance for Segment {
-    /// In degrees, not metres: whatever the measure, no line lies between a point and the nearest.
+impl PointDistance for Piece {
+    /// Of its box, in degrees, not metres: whatever the measure, no line lies between a point and the
+    /// nearest.
     fn distance_2(&self, point: &[f32; 2]) -> f32 {
-        let nearest = self.nearest(*point);
-        (nearest[0] - point[0]).powi(2) + (nearest[1] - point[1]).powi(2)
+        self.envelope.distance_2(point)
     }
+}
+
+impl Piece {
+    fn of(corners: &[[f32; 2]], first: usize, left: u16, right: u16) -> Option<Self> {
+        Some(Self {
+            envelope: AABB::from_points(corners),
+            first: u32::try_from(first).ok()?,
+            segments: u16::try_from(corners.len()).ok()?.checked_sub(1)?,
+            left,
+            right,
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Segment {
+    from: [f32; 2],
+    to: [f32; 2],
 }
 
 impl Segment {
@@ -98,6 +124,11 @@ impl Segment {
             part if part >= 1.0 => self.to,
             part => [0, 1].map(|axis| self.from[axis] + by[axis] * part),
         }
+    }
+
+    fn distance_2(&self, point: [f32; 2]) -> f32 {
+        let nearest = self.nearest(point);
+        (nearest[0] - point[0]).powi(2) + (nearest[1] - point[1]).powi(2)
     }
 
     /// How squarely the point faces it; positive on its left.
@@ -124,7 +155,7 @@ impl Regions {
             })
             .collect();
         let regions = regions?;
-        let mut segments = Vec::new();
+        let (mut corners, mut pieces) = (Vec::new(), Vec::new());
         let mut at = [0i32; 2];
         for _ in 0..reader.count()? {
             let mut side = || {
@@ -132,15 +163,19 @@ impl Regions {
                 (number <= regions.len()).then_some(number as u16)
             };
             let (left, right) = (side()?, side()?);
-            let mut from = None;
+            let begin = corners.len();
             for _ in 0..reader.count()? {
                 at = [at[0].checked_add(reader.step()?)?, at[1].checked_add(reader.step()?)?];
-                let to = at.map(|units| units as f32 / UNITS_A_DEGREE);
-                segments.extend(from.map(|from| Segment { from, to, left, right }));
-                from = Some(to);
+                corners.push(at.map(|units| units as f32 / UNITS_A_DEGREE));
+            }
+            for first in (begin..corners.len().saturating_sub(1)).step_by(SEGMENTS_A_PIECE) {
+                let last = corners.len().min(first + SEGMENTS_A_PIECE + 1);
+                pieces.push(Piece::of(&corners[first..last], first, left, right)?);
             }
         }
-        reader.0.is_empty().then(|| Self { regions, lines: RTree::bulk_load(segments) })
+        corners.shrink_to_fit();
+        let pieces = RTree::bulk_load(pieces);
+        reader.0.is_empty().then_some(Self { regions, corners, pieces })
     }
 
     fn find(&self, country: Country, point: [f32; 2]) -> Option<Region> {
@@ -148,25 +183,44 @@ impl Regions {
             let region = self.regions.get(usize::from(number).checked_sub(1)?)?;
             (region.country == country).then_some(*region)
         };
-        let mut lines = self
-            .lines
-            .nearest_neighbor_iter_with_distance_2(point)
-            .take_while(|(_, squared)| *squared <= FARTHEST * FARTHEST)
-            .filter(|(line, _)| {
-                of_country(line.left).is_some() || of_country(line.right).is_some()
-            });
-        let (mut line, nearest) = lines.next()?;
-        // Of the two lines of a corner, which are equally near, the one that is faced more squarely.
-        for (other, _) in lines.take_while(|(_, squared)| *squared <= nearest) {
-            if other.facing(point).abs() > line.facing(point).abs() {
-                line = other;
+        let mut found: Option<(f32, Segment, &Piece)> = None;
+        for (piece, at_least) in self.pieces.nearest_neighbor_iter_with_distance_2(point) {
+            let nearest = found.map_or(FARTHEST * FARTHEST, |(nearest, ..)| nearest);
+            if at_least > nearest {
+                break;
+            }
+            if of_country(piece.left).is_none() && of_country(piece.right).is_none() {
+                continue;
+            }
+            for segment in self.segments(piece) {
+                let squared = segment.distance_2(point);
+                // Of the two lines of a corner, which are equally near, the one that is faced more
+                // squarely.
+                let better = match &found {
+                    None => squared <= FARTHEST * FARTHEST,
+                    Some((nearest, ..)) if squared < *nearest => true,
+                    Some((nearest, other, _)) => {
+                        squared == *nearest
+                            && segment.facing(point).abs() > other.facing(point).abs()
+                    }
+                };
+                if better {
+                    found = Some((squared, segment, piece));
+                }
             }
         }
+        let (_, line, piece) = found?;
         let (this, beyond) = match line.facing(point) > 0.0 {
-            true => (line.left, line.right),
-            false => (line.right, line.left),
+            true => (piece.left, piece.right),
+            false => (piece.right, piece.left),
         };
         of_country(this).or_else(|| of_country(beyond))
+    }
+
+    fn segments(&self, piece: &Piece) -> impl Iterator<Item = Segment> {
+        let first = piece.first as usize;
+        let corners = self.corners.get(first..=first + usize::from(piece.segments));
+        corners.unwrap_or_default().windows(2).map(|ends| Segment { from: ends[0], to: ends[1] })
     }
 }
 
