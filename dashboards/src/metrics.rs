@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use deliver::influx::{InfluxReport, InfluxState};
 use deliver::webhooks::WebhookReport;
+use enrich::relevance::Why;
 use ingest::Reason;
 use ingest::report::ReportKind;
 use ingest::weather::{Fault, FeedStatus};
@@ -80,6 +81,12 @@ fn counters(out: &mut Exposition, app: &App) {
     for kind in ReportKind::ALL {
         let total = counts.reports.get(&kind).copied().unwrap_or_default();
         reports.sample(&[("kind", kind.name())], total);
+    }
+    let mut suppressed =
+        out.family("triggers_suppressed_total", "counter", "Triggers not said, by reason.");
+    for why in Why::ALL {
+        let total = counts.triggers_suppressed.get(why.name()).copied().unwrap_or_default();
+        suppressed.sample(&[("reason", why.name())], total);
     }
     // A counter must not fall: what was tried again stays in it, and is counted beside it.
     let mut quarantined = counts.quarantined;

@@ -34,6 +34,8 @@ def test_a_cooldown_holds_back_the_way_home(tmp_path):
         told = server.triggers()
         assert [int(message["sequence"]) for message in told] == [1, 2], "no gap for what was held back"
         assert server.counts()["triggers_suppressed"] == {"cooldown": 1}
+        assert server.metric("triggers_suppressed_total", reason="cooldown") == 1
+        assert server.metric("triggers_suppressed_total", reason="feedback") == 0
 
 
 def test_a_cap_holds_over_a_restart(tmp_path):
