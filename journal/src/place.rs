@@ -4,7 +4,8 @@ use enrich::Here;
 use ingest::Fix;
 use tokio::sync::oneshot;
 
-use crate::writer::{Closed, Command, Journal, Writer};
+use crate::handle::{Closed, Command, Journal};
+use crate::writer::Writer;
 
 /// A place somebody asks about.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,10 +11,11 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::change::ChangeError;
+use crate::handle::{Command, Journal};
 use crate::outbox::json;
 use crate::reader::{ReadError, Reader};
 use crate::store::{meta, set_meta};
-use crate::writer::{Command, Journal, Writer};
+use crate::writer::Writer;
 
 /// The secrets since the first, 32 bytes each, the newest last.
 const RENEWED: &str = "pseudonym_secrets";

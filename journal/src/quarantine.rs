@@ -15,8 +15,8 @@ use rusqlite::{Connection, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::SharedRegistry;
+use crate::handle::PutAway;
 use crate::sort::{QUARANTINED_BYTES, Quarantined, kept_payload};
-use crate::writer::PutAway;
 
 /// How many rows are swept at once: when there are more, the next batch goes on.
 pub(crate) const SWEPT: usize = 1_000;

@@ -12,10 +12,11 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::change::ChangeError;
+use crate::handle::{Command, Journal};
 use crate::message::{sequence_text, timestamp};
 use crate::outbox::to_json;
 use crate::said::next_sequence;
-use crate::writer::{Command, Journal, Writer};
+use crate::writer::Writer;
 
 /// How long it is shown as of use.
 const USEFUL_MS: i64 = 3_600_000;

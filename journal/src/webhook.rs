@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use crate::handle::{Closed, Command, Journal};
 use crate::outbox::{json, to_json};
 use crate::reader::{ReadError, Reader, TriggerRow};
-use crate::writer::{Closed, Command, Journal};
 
 pub(crate) const TABLES: &str = "
     -- A message that an endpoint has not taken; without `next_ms` it is not tried again by itself.

@@ -213,7 +213,7 @@ class Datanaut:
         """Waits until what was acknowledged by another broker has come through."""
         if self.mosquitto and self.process.running():
             owed = sum(publisher() for publisher in self.publishers)
-            wait_for(f"{owed} messages to come through", lambda: self._messages() >= owed, 60)
+            wait_for(f"{owed} messages to come through", lambda: self._messages() >= owed, 180)
 
     def _messages(self):
         status, body = self.request("/v1/status")

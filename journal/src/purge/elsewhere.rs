@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{Purge, Task};
+use crate::handle::{Closed, Command, Journal};
 use crate::outbox::{json, to_json};
 use crate::reader::{ReadError, Reader};
-use crate::writer::{Closed, Command, Journal, Writer};
+use crate::writer::Writer;
 
 /// Whether what is deleted here was deleted in InfluxDB, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,9 +7,9 @@ use ingest::{Reading, Reason};
 
 use super::{BELGIUM, NETHERLANDS, Trial, reading};
 use crate::QuarantineFilter;
+use crate::handle::{Command, PutAway};
 use crate::log::Followers;
 use crate::quarantine::let_go;
-use crate::writer::{Command, PutAway};
 
 pub(crate) const OUTPUT: &str = "trial";
 

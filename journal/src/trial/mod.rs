@@ -29,9 +29,10 @@ use enrich::weather::{Feed, Synthetic};
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Message, Reading, Sender};
 use tempfile::TempDir;
 
+use crate::handle::Options;
 use crate::log::Followers;
 use crate::store::Store;
-use crate::writer::{Options, Writer};
+use crate::writer::Writer;
 use crate::{Change, Counts, Reader};
 
 pub(crate) const NOW_MS: i64 = 1_768_478_400_000;
