@@ -100,19 +100,19 @@ impl Synthetic {
 
     /// Smooth noise between 0 and 1: values on the corners of a unit grid, blended.
     fn noise(&self, layer: u64, x: f64, y: f64, z: f64) -> f64 {
-        let blend = |share: f64| share * share * (3.0 - 2.0 * share);
+        let [x, y, z] = [x, y, z].map(|at| {
+            let floor = at.floor();
+            let share = at - floor;
+            let blend = share * share * (3.0 - 2.0 * share);
+            [(floor as i64, 1.0 - blend), (floor as i64 + 1, blend)]
+        });
         let mut sum = 0.0;
-        for corner in 0..8 {
-            let (dx, dy, dz) = (corner & 1, corner >> 1 & 1, corner >> 2 & 1);
-            let weight = |at: f64, d: i64| {
-                let share = blend(at - at.floor());
-                if d == 1 { share } else { 1.0 - share }
-            };
-            let value = self.corner(
-                layer,
-                [x.floor() as i64 + dx, y.floor() as i64 + dy, z.floor() as i64 + dz],
-            );
-            sum += value * weight(x, dx) * weight(y, dy) * weight(z, dz);
+        for (z, of_z) in z {
+            for (y, of_y) in y {
+                for (x, of_x) in x {
+                    sum += self.corner(layer, [x, y, z]) * of_x * of_y * of_z;
+                }
+            }
         }
         sum
     }
@@ -178,8 +178,11 @@ fn code(temperature_c: f64, precipitation_mm: f64, snow: bool, fog: bool, wet: f
 /// Round hills: each falls off as the square of a cosine does.
 fn elevation_m(lat: f64, lon: f64) -> f64 {
     let height_m = |&(north, east, lats, lons, height_m): &(f64, f64, f64, f64, f64)| {
-        let away = ((lat - north) / lats).hypot((lon - east) / lons).min(2.0);
-        height_m * (away * std::f64::consts::FRAC_PI_4).cos().powi(2)
+        let squared = ((lat - north) / lats).powi(2) + ((lon - east) / lons).powi(2);
+        if squared >= 4.0 {
+            return 0.0;
+        }
+        height_m * (squared.sqrt() * std::f64::consts::FRAC_PI_4).cos().powi(2)
     };
     MOUNTAINS.iter().map(height_m).sum::<f64>().round()
 }
