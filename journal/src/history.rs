@@ -1,5 +1,7 @@
 //! What is in memory of each device: the open end of its history and the detectors' state.
 
+use std::borrow::Cow;
+
 use enrich::registry::Known;
 use enrich::{DeviceState, EnrichedReading, Event, World};
 use ingest::Reading;
@@ -47,6 +49,14 @@ impl History {
         match &*self.state.bytes {
             [] => DeviceState::default(),
             bytes => decode_state(bytes).unwrap_or_default(),
+        }
+    }
+
+    /// The same, as it is written down.
+    pub(crate) fn state_bytes(&self) -> Cow<'_, [u8]> {
+        match &*self.state.bytes {
+            [] => encode_state(&DeviceState::default()).into(),
+            bytes => bytes.into(),
         }
     }
 

@@ -154,7 +154,7 @@ impl Sealer<'_> {
             None => {
                 self.connection
                     .prepare_cached("UPDATE device SET state = ?2 WHERE device = ?1")?
-                    .execute((number, encode_state(&history.state())))?;
+                    .execute((number, history.state_bytes()))?;
                 history.start_ms
             }
         };
@@ -181,7 +181,7 @@ impl Sealer<'_> {
                 "INSERT INTO device (device, start_ms, base, state, last) VALUES (?1, ?2, ?3, ?3, x'')
                  ON CONFLICT (device) DO UPDATE SET start_ms = ?2, base = ?3, state = ?3",
             )?
-            .execute((device.number, start_ms, encode_state(&history.state())))?;
+            .execute((device.number, start_ms, history.state_bytes()))?;
         set_last(self.connection, device.number, last)?;
         Ok(start_ms)
     }

@@ -14,6 +14,23 @@ TELEMETRY = "telemetry/car/{}"
 LATITUDE, WEST, EAST = 51.37, 6.08, 6.34
 STEPS, STEP_MS = 40, 15_000
 
+# Two cars whose owners have a policy about tyres with alpina.
+TYRE_POLICIES = """
+[[insurer]]
+id = "alpina"
+name = "Alpina"
+
+[[fleet]]
+prefix = "car-"
+kind = "car"
+first = 1
+count = 2
+insurer = "alpina"
+products = ["winter_tyres"]
+since = "2010-01-01T00:00:00Z"
+wording = "test-1"
+"""
+
 READ_SHARED = "DATANAUT_SHARED is not set: this test reads recordings that are not in the repository"
 
 

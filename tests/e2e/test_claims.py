@@ -3,23 +3,8 @@
 import json
 
 from datanaut import datanaut, wait_for
+from journeys import TYRE_POLICIES
 from peers import Client
-
-REGISTRY = """
-[[insurer]]
-id = "alpina"
-name = "Alpina"
-
-[[fleet]]
-prefix = "car-"
-kind = "car"
-first = 1
-count = 2
-insurer = "alpina"
-products = ["winter_tyres"]
-since = "2010-01-01T00:00:00Z"
-wording = "test-1"
-"""
 
 # Slovenia asks for winter tyres from 15 November to 15 March, whatever the road.
 LJUBLJANA = {"lat": 46.05, "lon": 14.51, "accuracy_m": 5}
@@ -34,7 +19,7 @@ def braking():
 
 def test_a_claim_is_answered_with_its_context(tmp_path, serving):
     registry = tmp_path / "registry.toml"
-    registry.write_text(REGISTRY)
+    registry.write_text(TYRE_POLICIES)
     clock = ["--clock-start", "2025-12-01T10:00:00Z"]
     with serving(tmp_path, *clock, registry=registry) as server, Client(server) as car, Client(server) as alpina:
         told = lambda: [event for event in alpina.events() if event["data"]["event"] == "claim_reported"]
@@ -69,7 +54,7 @@ def test_a_claim_is_answered_with_its_context(tmp_path, serving):
 
 def test_the_study_counts_what_was_driven_and_claimed(tmp_path, serving):
     registry = tmp_path / "registry.toml"
-    registry.write_text(REGISTRY)
+    registry.write_text(TYRE_POLICIES)
     clock = ["--clock-start", "2025-12-01T12:00:00Z"]
     # 10 km north at 20 m/s, a position every ten seconds; the second car brakes hard once.
     moment = lambda at: f"2025-12-01T10:{at // 60:02}:{at % 60:02}Z"

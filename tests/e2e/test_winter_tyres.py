@@ -1,23 +1,8 @@
 """A car on the wrong tyres, from MQTT to its insurer."""
 
 from datanaut import Datanaut, wait_for
+from journeys import TYRE_POLICIES
 from peers import Client
-
-REGISTRY = """
-[[insurer]]
-id = "alpina"
-name = "Alpina"
-
-[[fleet]]
-prefix = "car-"
-kind = "car"
-first = 1
-count = 2
-insurer = "alpina"
-products = ["winter_tyres"]
-since = "2010-01-01T00:00:00Z"
-wording = "test-1"
-"""
 
 # Slovenia asks for winter tyres from 15 November to 15 March, whatever the road.
 LJUBLJANA = {"lat": 46.05, "lon": 14.51, "accuracy_m": 5, "speed_mps": 20}
@@ -25,7 +10,7 @@ LJUBLJANA = {"lat": 46.05, "lon": 14.51, "accuracy_m": 5, "speed_mps": 20}
 
 def test_summer_tyres_in_slovenia_in_december(tmp_path):
     registry = tmp_path / "registry.toml"
-    registry.write_text(REGISTRY)
+    registry.write_text(TYRE_POLICIES)
     clock = ["--clock-start", "2025-12-01T10:00:00Z"]
     told = lambda: server.triggers(product="winter_tyres")
     with Datanaut(tmp_path, *clock, registry=registry) as server, Client(server) as car:
