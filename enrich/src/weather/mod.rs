@@ -19,6 +19,11 @@ const GROUND_M: std::ops::RangeInclusive<f64> = -450.0..=6_000.0;
 /// How much colder it gets with height: the standard atmosphere's 6.5 K a kilometre (ISO 2533).
 const LAPSE_C_PER_M: f64 = 0.0065;
 
+/// How much the dew point falls with height as air rises and keeps its moisture: 1.8 K a kilometre
+/// (Stull, Practical Meteorology). Left as it is, every road some hundred metres above its
+/// weather would seem to be below its dew point in a clear night.
+const DEW_POINT_LAPSE_C_PER_M: f64 = 0.0018;
+
 /// The weather of one cell in one hour, as one source gave it at one time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -64,10 +69,12 @@ impl Joined {
         for temperature in [&mut values.temperature_c, &mut values.surface_temperature_c] {
             *temperature = temperature.map(|celsius| tenth(celsius + correction_c));
         }
-        // Air that was lifted and cooled to its dew point has that temperature as its dew point.
-        if let (Some(dew_point), Some(air)) = (values.dew_point_c, values.temperature_c) {
-            values.dew_point_c = Some(dew_point.min(air));
-        }
+        let dew_point_correction_c = (elevation_m - altitude_m) * DEW_POINT_LAPSE_C_PER_M;
+        values.dew_point_c = values.dew_point_c.map(|celsius| {
+            let moved_c = tenth(celsius + dew_point_correction_c);
+            // Air that cooled to its dew point has that temperature as its dew point.
+            values.temperature_c.map_or(moved_c, |air_c| moved_c.min(air_c))
+        });
         self.altitude_correction_c = Some(correction_c);
         self
     }
@@ -176,6 +183,9 @@ mod tests {
         assert_eq!(pass.row.values.temperature_c, Some(-2.5));
         assert_eq!(pass.row.values.dew_point_c, Some(-2.5), "never above the air's temperature");
         assert_eq!(pass.altitude_correction_c, Some(-6.5));
+        let hill = joined.clone().at_altitude(1_400.0);
+        assert_eq!(hill.row.values.temperature_c, Some(1.4));
+        assert_eq!(hill.row.values.dew_point_c, Some(1.3), "falls slower than the temperature");
         let mut flat = joined.clone();
         flat.row.elevation_m = None;
         assert_eq!(flat.clone().at_altitude(2_000.0), flat, "no height, no correction");
