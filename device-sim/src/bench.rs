@@ -1,7 +1,7 @@
 //! Runs a scenario: listens, publishes, watches the server, and judges.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::options::{ClockStart, Mix, Options, Protocol, Qos};
 use crate::outcome::{Machine, Outcome, ServerSide};
 use crate::parts::Processes;
 use crate::publish::{Run, run_in_full};
+use crate::replay::publish_lines;
 use crate::scenario::{ClockSpec, Scenario, ScenarioError};
 use crate::server::{Process, Seen, Server, ServerError, Totals};
 use crate::stats::lock;
@@ -31,7 +32,7 @@ pub struct Settings {
     pub scale: f64,
     /// In the place of the scenario's.
     pub seed: Option<u64>,
-    pub seconds: Option<f64>,
+    pub seconds: Option<Duration>,
     pub protocol: Option<Mix<Protocol>>,
     pub qos: Option<Mix<Qos>>,
     pub window: Option<u16>,
@@ -62,6 +63,8 @@ pub enum BenchError {
     Listen(#[from] std::io::Error),
     #[error("cannot write the claims: {0}")]
     Claims(std::io::Error),
+    #[error("cannot report the claims: {0:#}")]
+    Report(anyhow::Error),
     #[error("a process of the simulator {0}")]
     Process(String),
     #[error("a task of the simulator failed: {0}")]
@@ -91,16 +94,27 @@ pub async fn bench(
         false => None,
     };
     let watcher = Watcher::start(Some(options.broker.port));
+    let insurer = options.connect_only();
     let started_at = Timestamp::now();
     let mut run = match settings.processes {
-        Some(processes) => processes.run(options.ledger.take(), options.progress, shutdown).await?,
+        Some(processes) => {
+            let processes = processes.at_most(scenario.fleet(settings.scale, seed)?.len());
+            processes.run(options.ledger.take(), options.progress, shutdown).await?
+        }
         None => {
             let fleet = scenario.fleet(settings.scale, seed)?;
             run_in_full(fleet, options, shutdown).await
         }
     };
-    if let (Some(file), Some(rates)) = (settings.claims.take(), &scenario.claims) {
-        write_claims(file, &run.truths, &rates.insurer)?;
+    if let Some(rates) = &scenario.claims {
+        let lines = claim_lines(&run.truths, &rates.insurer);
+        if let Some(mut file) = settings.claims.take() {
+            file.write_all(lines.as_bytes()).map_err(BenchError::Claims)?;
+        }
+        if scenario.verify && run.report.connects > 0 {
+            let reported = publish_lines(&lines, &insurer, &rates.insurer);
+            reported.await.map_err(BenchError::Report)?;
+        }
     }
     let (mut own, server_seen) = watcher.stop().await;
     own.add(std::mem::take(&mut run.seen));
@@ -163,7 +177,7 @@ impl Settings {
         }
         options.window = self.window.unwrap_or(options.window);
         if let Some(seconds) = self.seconds {
-            options.duration = Some(Duration::from_secs_f64(seconds.clamp(0.1, 3.2e7)));
+            options.duration = Some(seconds);
         }
         options.keep_truths = scenario.verify || scenario.claims.is_some();
         if scenario.clock == ClockSpec::Server {
@@ -178,13 +192,10 @@ impl Settings {
     }
 }
 
-fn write_claims(file: File, truths: &[Truth], insurer: &str) -> Result<(), BenchError> {
-    let mut file = BufWriter::new(file);
+/// What the insurer reports, a message a line.
+fn claim_lines(truths: &[Truth], insurer: &str) -> String {
     let lines = truths.iter().filter_map(|truth| claim_line(truth, insurer));
-    for line in lines {
-        writeln!(file, "{line}").map_err(BenchError::Claims)?;
-    }
-    file.flush().map_err(BenchError::Claims)
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 async fn totals(server: Option<&Server>) -> Result<Option<Totals>, BenchError> {

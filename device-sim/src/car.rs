@@ -15,7 +15,7 @@ use crate::places::{Country, PLACES};
 use crate::reading::{Fix, Reading, TimeFormat, Value};
 use crate::roads::{Network, PlaceIndex};
 use crate::surface::{Surface, cell, surface};
-use crate::truth::{Found, What};
+use crate::truth::{Expect, Found, What};
 use crate::weather::{HOUR_MS, local_hour, outdoor_c};
 
 /// Where the car drives to next when it has arrived.
@@ -64,12 +64,17 @@ pub(crate) struct Car {
     /// Metres on each surface.
     driven_m: [f64; 4],
     found: Vec<Found>,
+    country: Option<Country>,
+    /// Something has happened since anybody asked.
+    alarm: bool,
 }
 
 /// A tank lasts this far.
 const RANGE_M: f64 = 900_000.0;
 /// A new tyre has 8 mm and lasts about 40,000 km, to 2 mm.
 const WEAR_MM_PER_M: f64 = 6.0 / 4.0e7;
+/// Braked as hard as this, on a dry road the wheels are about to slip.
+const EMERGENCY_MPS2: f64 = 7.0;
 /// After a longer gap than this (a laptop asleep) the car was parked, not driving on.
 const LONGEST_STEP_MS: i64 = 600_000;
 
@@ -124,6 +129,8 @@ impl Car {
             set_off: None,
             driven_m: [0.0; 4],
             found: Vec::new(),
+            country: None,
+            alarm: false,
         }
     }
 
@@ -150,11 +157,17 @@ impl Car {
         found
     }
 
+    /// It has braked as hard as it can, had an accident or come to another country since the last call.
+    pub(crate) fn alarmed(&mut self) -> bool {
+        std::mem::take(&mut self.alarm)
+    }
+
     /// What the car reports at `now_ms`.
     pub(crate) fn next(&mut self, now_ms: i64, rng: &mut Rng) -> Reading {
         let gap_ms = self.now_ms.map_or(0, |before| now_ms - before);
         self.now_ms = Some(now_ms);
         self.drive(now_ms, gap_ms.clamp(0, LONGEST_STEP_MS), rng);
+        self.look_for_borders();
         let (truth, altitude_m, course_deg) = self.motion.at();
         // A tunnel takes the satellites, and what is known from them; the wheels go on counting.
         let sees_the_sky = !self.motion.path().covered(self.motion.along_m());
@@ -190,6 +203,13 @@ impl Car {
             seq: self.seq - 1,
             fix,
             measures,
+        }
+    }
+
+    fn look_for_borders(&mut self) {
+        if let Some(country) = self.motion.path().country(self.motion.along_m()) {
+            let before = self.country.replace(country);
+            self.alarm |= before.is_some_and(|before| before != country);
         }
     }
 
@@ -248,7 +268,6 @@ impl Car {
         }
         let seconds = gap_ms as f64 / 1e3;
         self.meet_traffic(now_ms, seconds, rng);
-        self.look_at_the_road(now_ms);
         let (hurry, brake_mps2) = self.traffic.map_or((1.0, 0.0), |t| (t.hurry, t.brake_mps2));
         // Shuttles keep to their timetable: visitors of the demo are promised a crossing.
         let shuttles = matches!(self.plan, Plan::Shuttle);
@@ -258,6 +277,7 @@ impl Car {
             self.set_off.get_or_insert((now_ms - gap_ms, self.odometer_m));
         }
         self.odometer_m += metres;
+        self.look_at_the_road(now_ms);
         self.driven_m[self.surface as usize] += metres;
         self.may_crash(now_ms, metres);
         self.tread_mm = (self.tread_mm - metres * WEAR_MM_PER_M).max(1.6);
@@ -293,7 +313,11 @@ impl Car {
         let speed_mps = self.motion.speed_mps();
         let claim = accidents.on(metres, self.surface, self.tyre, speed_mps);
         let at = self.motion.at().0;
-        self.found.extend(claim.map(|claim| Found::noticed(now_ms, Some(at), claim)));
+        self.alarm |= claim.is_some();
+        self.found.extend(claim.map(|what| Found {
+            expect: Expect::Trigger,
+            ..Found::noticed(now_ms, Some(at), what)
+        }));
     }
 
     /// Slow lorries ahead every few minutes; somebody cutting in now and then.
@@ -307,6 +331,7 @@ impl Car {
         if rng.f64() < seconds / 900.0 {
             let brake_mps2 = between(rng, 4.0, 7.5);
             let until_ms = now_ms + 4_000;
+            self.alarm |= brake_mps2 >= EMERGENCY_MPS2;
             self.traffic = Some(Traffic { hurry: 0.6, brake_mps2, until_ms });
             let what = What::HarshBraking { mps2: (brake_mps2 * 100.0).round() / 100.0 };
             self.found.push(Found::noticed(now_ms, Some(self.motion.at().0), what));
@@ -346,99 +371,4 @@ fn next_way(network: &Network, from: PlaceIndex, rng: &mut Rng) -> (Path, PlaceI
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::Car;
-    use crate::geo::Position;
-    use crate::motion::Motion;
-    use crate::reading::{Reading, Value};
-    use crate::roads::{Network, place};
-    use crate::truth::What;
-
-    fn number(reading: &Reading, name: &str) -> f64 {
-        match reading.measures.iter().find(|(measure, _)| *measure == name) {
-            Some((_, Value::Number(number, _))) => *number,
-            other => panic!("{name}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_tunnel_takes_the_fixes_and_gives_them_back() {
-        let network = Arc::new(Network::new());
-        let way = ["Göschenen", "Airolo", "Bellinzona"].map(|name| place(name).unwrap());
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut car = Car::shuttle(network.path(&way), 0.0, &mut rng);
-        car.motion = Motion::new(network.path(&way), 0.0, 0.0);
-        let readings: Vec<_> = (0..1_800)
-            .map(|second| car.next(1_768_867_200_000 + second * 1_000, &mut rng))
-            .collect();
-        let dark = readings.iter().filter(|reading| reading.fix.is_none()).count();
-        // 15.6 km in a straight line, at 80 km/h.
-        assert!((600..1_000).contains(&dark), "{dark} s without a fix");
-        assert!(readings.last().unwrap().fix.is_some());
-        for pair in readings.windows(2).filter(|pair| pair[1].fix.is_none()) {
-            assert!(number(&pair[1], "odometer_m") >= number(&pair[0], "odometer_m"));
-        }
-    }
-
-    #[test]
-    fn trips_add_up_to_what_was_driven() {
-        let network = Arc::new(Network::new());
-        let mut rng = fastrand::Rng::with_seed(3);
-        let mut car = Car::wanderer(network, false, &mut rng);
-        for second in 0..86_400 {
-            car.next(1_768_867_200_000 + second * 1_000, &mut rng);
-        }
-        let (mut trips_km, mut driven_km) = (0.0, 0.0);
-        for found in car.found(true) {
-            match found.what {
-                What::TripEnded { lasted_s, km } => {
-                    assert!(km > 0.1 && km / lasted_s * 1e3 < 45.0, "{km} km in {lasted_s} s");
-                    trips_km += km;
-                }
-                What::Driven { dry_km, wet_km, snow_km, ice_km, .. } => {
-                    driven_km = dry_km + wet_km + snow_km + ice_km;
-                }
-                _ => {}
-            }
-        }
-        // The last trip has not ended.
-        let under_way_km = driven_km - trips_km;
-        assert!(trips_km > 300.0 && (-0.1..700.0).contains(&under_way_km), "{under_way_km} km");
-    }
-
-    #[test]
-    fn a_day_at_the_wheel_is_physically_possible() {
-        let network = Arc::new(Network::new());
-        for seed in 0..8 {
-            let mut rng = fastrand::Rng::with_seed(seed);
-            let mut car = Car::wanderer(Arc::clone(&network), false, &mut rng);
-            let mut before: Option<Reading> = None;
-            let mut seen: Option<(i64, Position)> = None;
-            let mut driven_m = 0.0;
-            for second in 0..86_400 {
-                let now = car.next(1_768_867_200_000 + second * 1_000, &mut rng);
-                assert!((0.0..45.0).contains(&number(&now, "speed_mps")));
-                assert!((-9.0..3.0).contains(&number(&now, "acceleration_mps2")), "{now:?}");
-                assert!((0.0..=100.0).contains(&number(&now, "fuel_pct")), "{now:?}");
-                assert!((-30.0..40.0).contains(&number(&now, "ambient_c")));
-                if let Some(fix) = now.fix {
-                    // Also over a tunnel.
-                    let (at, there) = seen.unwrap_or((second - 1, fix.position));
-                    let metres = there.distance_m(fix.position);
-                    assert!(metres < 60.0 * (second - at) as f64, "{metres} m, {now:?}");
-                    seen = Some((second, fix.position));
-                }
-                if let Some(before) = before {
-                    let step_m = number(&now, "odometer_m") - number(&before, "odometer_m");
-                    assert!(step_m >= 0.0);
-                    assert!(number(&now, "tread_mm") <= number(&before, "tread_mm"));
-                    driven_m += step_m;
-                }
-                before = Some(now);
-            }
-            assert!(driven_m > 500_000.0, "hardly drove: {driven_m} m");
-        }
-    }
-}
+mod tests;

@@ -46,11 +46,6 @@ impl ClaimRates {
             if surface.wintry() && tyre == "summer" { self.summer_when_wintry } else { 1.0 };
         self.per_million_km * road * tyres / 1e9
     }
-
-    pub(crate) fn are_possible(&self) -> bool {
-        let all = [self.per_million_km, self.wet, self.snow, self.ice, self.summer_when_wintry];
-        all.iter().all(|rate| rate.is_finite() && *rate >= 0.0)
-    }
 }
 
 /// The accidents of one car, with a randomness of their own: it drives the same with and without.
@@ -79,7 +74,7 @@ impl Accidents {
             return None;
         }
         self.count += 1;
-        Some(What::Claim {
+        Some(What::ClaimReported {
             id: self.count.to_string(),
             tyre: tyre.to_owned(),
             road: surface.name().to_owned(),
@@ -92,7 +87,7 @@ impl Accidents {
 /// other truths.
 #[must_use]
 pub fn claim_line(truth: &Truth, insurer: &str) -> Option<Value> {
-    let What::Claim { id, .. } = &truth.what else { return None };
+    let What::ClaimReported { id, .. } = &truth.what else { return None };
     let payload = json!({
         "id": id, "device": truth.device, "time": truth.at, "lat": truth.lat, "lon": truth.lon,
         "kind": "collision",

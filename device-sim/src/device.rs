@@ -42,6 +42,14 @@ impl Thing {
         }
     }
 
+    /// Something has just happened that is worth a closer look.
+    fn alarmed(&mut self) -> bool {
+        match self {
+            Self::Car(car) => car.alarmed(),
+            Self::Tracker(_) | Self::Thermostat(_) | Self::Product(_) => false,
+        }
+    }
+
     /// What has become certain since the last call; all that is left, when `finished`.
     fn found(&mut self, finished: bool) -> Vec<Found> {
         match self {
@@ -65,7 +73,18 @@ pub(crate) struct Device {
     /// Readings in a message, evenly spread over the time since the one before.
     batch: u32,
     clock: Option<ClockFault>,
+    /// After an alarm it takes a reading a second for a while, and sends them with the next message.
+    bursts: bool,
+    burst_until_ms: i64,
+    last_ms: Option<i64>,
 }
+
+/// So long a device looks closer.
+const BURST_MS: i64 = 60_000;
+const BURST_EVERY_MS: i64 = 1_000;
+/// No burst makes a message longer: a reading of a car takes some 350 bytes, and brokers and servers
+/// refuse what is larger than 64 KiB.
+const MOST_READINGS: usize = 160;
 
 impl Device {
     /// A device that reports one reading in JSON every so many microseconds.
@@ -102,11 +121,17 @@ impl Device {
             schedule,
             batch,
             clock: None,
+            bursts: false,
+            burst_until_ms: 0,
+            last_ms: None,
         }
     }
-}
 
-impl Device {
+    /// The same device, which looks closer after an alarm, if so.
+    pub(crate) fn with_bursts(mut self, bursts: bool) -> Self {
+        self.bursts = bursts;
+        self
+    }
     /// Its clock shows something else from now on.
     pub(crate) fn afflict(&mut self, clock: Option<ClockFault>) {
         self.clock = clock;
@@ -118,11 +143,12 @@ impl Device {
         let mut readings = Vec::with_capacity(self.batch as usize);
         for behind in (0..i64::from(self.batch)).rev() {
             let ts_ms = start_ms + (due_us - behind * every_us).div_euclid(1_000);
-            let mut reading = self.thing.next(ts_ms, &mut self.rng);
-            if let Some(clock) = self.clock {
-                reading.ts_ms = clock.shown_ms(ts_ms, start_ms);
+            while let Some(between_ms) = self.burst_before(ts_ms)
+                && readings.len() < MOST_READINGS
+            {
+                readings.push(self.read(between_ms, start_ms));
             }
-            readings.push(reading);
+            readings.push(self.read(ts_ms, start_ms));
         }
         // Several readings in a message go out with the last of them.
         let published_us = if self.batch > 1 { due_us.max(0) } else { 0 };
@@ -132,12 +158,30 @@ impl Device {
             topic: Arc::clone(&self.topic),
             ts_ms: readings.last()?.ts_ms,
             seq: readings.last()?.seq,
-            readings: self.batch,
+            readings: readings.len() as u32,
             wrong_time: !matches!(self.clock, None | Some(ClockFault::Skewed(_))),
             payload: self.format.encode(&readings),
             due_us,
         };
         Some((message, truths))
+    }
+
+    /// When the next reading of a burst is to be taken, if that is before `ts_ms`.
+    fn burst_before(&self, ts_ms: i64) -> Option<i64> {
+        let next_ms = self.last_ms? + BURST_EVERY_MS;
+        (next_ms < ts_ms && next_ms <= self.burst_until_ms).then_some(next_ms)
+    }
+
+    fn read(&mut self, ts_ms: i64, start_ms: i64) -> Reading {
+        let mut reading = self.thing.next(ts_ms, &mut self.rng);
+        self.last_ms = Some(ts_ms);
+        if self.bursts && self.thing.alarmed() {
+            self.burst_until_ms = ts_ms + BURST_MS;
+        }
+        if let Some(clock) = self.clock {
+            reading.ts_ms = clock.shown_ms(ts_ms, start_ms);
+        }
+        reading
     }
 
     /// What a server can know of what has become certain: nothing, if none of the device's times can

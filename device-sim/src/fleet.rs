@@ -38,6 +38,8 @@ pub(crate) struct Group {
     pub(crate) everyday: bool,
     /// The accidents that its cars have.
     pub(crate) claims: Option<Arc<ClaimRates>>,
+    /// Its cars look closer when something happens.
+    pub(crate) bursts: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -77,9 +79,18 @@ impl Fleet {
             Rate::PerSecond(per_s) => Timing::Load(Load::steady(per_s)),
             Rate::Max => Timing::Unpaced,
         };
-        let (prefix, format) = (prefix.to_owned(), Mix::all(Format::Json));
-        let (everyday, claims) = (false, None);
-        Self::of(&[Group { kind, count, prefix, format, batch: 1, timing, everyday, claims }], seed)
+        let group = Group {
+            kind,
+            count,
+            prefix: prefix.to_owned(),
+            format: Mix::all(Format::Json),
+            batch: 1,
+            timing,
+            everyday: false,
+            claims: None,
+            bursts: false,
+        };
+        Self::of(&[group], seed)
     }
 
     /// All devices of `groups`.
@@ -116,7 +127,7 @@ impl Fleet {
                 let id = format!("{}{index:05}", group.prefix);
                 let format = group.format.pick(&mut rng);
                 let device = Device::in_format(id, thing, format, schedule, group.batch, rng);
-                devices.push((device, first_us));
+                devices.push((device.with_bursts(group.bursts), first_us));
             }
         }
         Self::new(devices)

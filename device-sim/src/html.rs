@@ -96,9 +96,9 @@ fn plots(html: &mut String, outcome: &Outcome) -> std::fmt::Result {
     ];
     plot(html, "Messages a second", &rates, Scale::Linear)?;
     let latencies = [
-        line("median", "#2f7fd1", &|s| s.p50_ms),
-        line("99th percentile", "#8a5cd1", &|s| s.p99_ms),
-        line("longest", "#c62f2f", &|s| s.max_ms),
+        line("median", "#2f7fd1", &|s| s.latency.p50_ms),
+        line("99th percentile", "#8a5cd1", &|s| s.latency.p99_ms),
+        line("longest", "#c62f2f", &|s| s.latency.max_ms),
     ];
     plot(html, "Due to acknowledged, in ms", &latencies, Scale::Logarithmic)?;
     let flight = [

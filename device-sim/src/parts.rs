@@ -11,20 +11,20 @@ use std::io::Write;
 use std::process::Stdio;
 use std::task::Poll;
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 
 use crate::bench::{BenchError, Settings, Watcher};
+use crate::merge::{SecondBySecond, Sparse, merged, sparse};
 use crate::options::{Gate, Options, Part};
 use crate::progress::{Progress, Show};
 use crate::publish::{Run, run_in_full};
-use crate::report::{Report, latency};
+use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::server::Seen;
-use crate::stats::{Second, histogram};
+use crate::stats::Second;
 use crate::truth::{Ledger, Truth};
 use crate::verify::Clock;
 
@@ -34,20 +34,23 @@ const READY: &str = "ready";
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Said {
-    Progress(Progress),
+    /// How it goes, and the latencies of the second that is over.
+    Progress(Progress, Sparse),
     Counted(Box<Counted>),
 }
 
 /// What one process counted.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Counted {
-    report: Report,
-    seconds: Vec<Second>,
-    truths: Vec<Truth>,
-    clock: Clock,
-    latency_us: Vec<(u64, u64)>,
-    lag_us: Vec<(u64, u64)>,
-    seen: Seen,
+    pub(crate) report: Report,
+    pub(crate) seconds: Vec<Second>,
+    pub(crate) truths: Vec<Truth>,
+    pub(crate) clock: Clock,
+    pub(crate) latency_us: Sparse,
+    pub(crate) lag_us: Sparse,
+    /// Of the last of its seconds, which it has not told of yet.
+    pub(crate) last_us: Sparse,
+    pub(crate) seen: Seen,
 }
 
 /// Publishes for one part of a scenario's fleet, as one of several processes.
@@ -82,12 +85,10 @@ pub async fn part(
     });
     let run = run_in_full(fleet, options, std::future::pending()).await;
     let (seen, _) = watcher.stop().await;
-    let sparse = |us: &Histogram<u64>| {
-        us.iter_recorded().map(|at| (at.value_iterated_to(), at.count_at_value())).collect()
-    };
     let counted = Counted {
         latency_us: sparse(&run.latency_us),
         lag_us: sparse(&run.lag_us),
+        last_us: sparse(&run.last_us),
         report: run.report,
         seconds: run.seconds,
         truths: run.truths,
@@ -128,6 +129,11 @@ impl Processes {
         Self { count }
     }
 
+    /// A process without devices would have nothing to do.
+    pub(crate) fn at_most(self, devices: usize) -> Self {
+        Self { count: self.count.min(devices.max(1)) }
+    }
+
     /// Runs them all, and shows how they go. What happened goes to `ledger` at the end.
     ///
     /// # Errors
@@ -148,8 +154,10 @@ impl Processes {
                 worker.input.write_all(b"go\n").await?;
             }
             let going = RefCell::new(vec![Progress::default(); workers.len()]);
+            let merging = RefCell::new(SecondBySecond::of(workers.len()));
             let counting = workers.iter_mut().enumerate().map(async |(index, worker)| {
-                let note = |progress| {
+                let note = |progress: Progress, latency_us: Sparse| {
+                    merging.borrow_mut().add(progress.second, &latency_us);
                     let mut going = going.borrow_mut();
                     going[index] = progress;
                     // The first beats time for all.
@@ -161,14 +169,15 @@ impl Processes {
             });
             let parts = all(counting).await?;
             show.end();
-            Ok::<_, BenchError>(parts)
+            Ok::<_, BenchError>((parts, merging.into_inner()))
         };
-        let parts = tokio::select! {
-            parts = running => parts?,
+        let (parts, seconds) = tokio::select! {
+            both = running => both?,
             // Workers end with us: they are killed when they are dropped.
             () = shutdown => return Err(BenchError::Process("was interrupted".into())),
         };
-        let mut run = merged(parts)?;
+        let mut run = merged(parts, seconds)
+            .ok_or_else(|| BenchError::Process("was never started".into()))?;
         let mut file = Ledger::new(ledger, true);
         std::mem::take(&mut run.truths).into_iter().for_each(|truth| file.note(truth));
         let (truths, failed) = file.end();
@@ -233,11 +242,11 @@ impl Worker {
     }
 
     /// Tells how it goes until it says what it counted.
-    async fn counted(&mut self, note: impl Fn(Progress)) -> Result<Counted, BenchError> {
+    async fn counted(&mut self, note: impl Fn(Progress, Sparse)) -> Result<Counted, BenchError> {
         loop {
             let line = self.line().await?;
             match serde_json::from_str(&line) {
-                Ok(Said::Progress(progress)) => note(progress),
+                Ok(Said::Progress(progress, latency_us)) => note(progress, latency_us),
                 Ok(Said::Counted(counted)) => return Ok(*counted),
                 Err(error) => {
                     let why = format!("did not say what it counted: {error}");
@@ -245,82 +254,5 @@ impl Worker {
                 }
             }
         }
-    }
-}
-
-fn merged(parts: Vec<Counted>) -> Result<Run, BenchError> {
-    let mut parts = parts.into_iter();
-    let first = parts.next().ok_or_else(|| BenchError::Process("was never started".into()))?;
-    let mut run = Run {
-        latency_us: filled(&first.latency_us),
-        lag_us: filled(&first.lag_us),
-        report: first.report,
-        seconds: first.seconds,
-        truths: first.truths,
-        clock: first.clock,
-        seen: first.seen,
-    };
-    for part in parts {
-        add_report(&mut run.report, part.report);
-        add_seconds(&mut run.seconds, part.seconds);
-        run.truths.extend(part.truths);
-        run.seen.add(part.seen);
-        record(&mut run.latency_us, &part.latency_us);
-        record(&mut run.lag_us, &part.lag_us);
-    }
-    run.report.latency = latency(&run.latency_us);
-    run.report.lag = latency(&run.lag_us);
-    Ok(run)
-}
-
-fn filled(counts: &[(u64, u64)]) -> Histogram<u64> {
-    let mut us = histogram();
-    record(&mut us, counts);
-    us
-}
-
-fn record(us: &mut Histogram<u64>, counts: &[(u64, u64)]) {
-    for &(value, count) in counts {
-        us.saturating_record_n(value, count);
-    }
-}
-
-fn add_report(sum: &mut Report, part: Report) {
-    sum.devices += part.devices;
-    sum.connections += part.connections;
-    sum.seconds = sum.seconds.max(part.seconds);
-    sum.offered += part.offered;
-    sum.offered_per_s += part.offered_per_s;
-    sum.acknowledged += part.acknowledged;
-    let seconds = sum.seconds.max(f64::MIN_POSITIVE);
-    sum.acknowledged_per_s = sum.acknowledged as f64 / seconds;
-    sum.readings += part.readings;
-    sum.extra += part.extra;
-    sum.extra_answered += part.extra_answered;
-    sum.refused += part.refused;
-    sum.unacknowledged += part.unacknowledged;
-    sum.unsent += part.unsent;
-    sum.dropped += part.dropped;
-    sum.connects += part.connects;
-    sum.failed_connects += part.failed_connects;
-    sum.lost_connections += part.lost_connections;
-    sum.cut_connections += part.cut_connections;
-    sum.unwritten += part.unwritten;
-    sum.last_error = sum.last_error.take().or(part.last_error);
-}
-
-/// Percentiles of a second are those of the process that fared worst.
-fn add_seconds(sum: &mut Vec<Second>, part: Vec<Second>) {
-    if sum.len() < part.len() {
-        sum.resize(part.len(), Second::default());
-    }
-    for (sum, part) in sum.iter_mut().zip(part) {
-        sum.offered += part.offered;
-        sum.acknowledged += part.acknowledged;
-        sum.in_flight += part.in_flight;
-        sum.errors += part.errors;
-        sum.p50_ms = sum.p50_ms.max(part.p50_ms);
-        sum.p99_ms = sum.p99_ms.max(part.p99_ms);
-        sum.max_ms = sum.max_ms.max(part.max_ms);
     }
 }

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{Said, say};
-
 /// Who is told how a run goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Show {
@@ -41,9 +39,7 @@ const WIDTH: usize = 30;
 impl Show {
     pub(crate) fn tell(self, progress: &Progress) {
         match self {
-            Self::Nobody => {}
-            // With a parent that is gone nobody wants to know.
-            Self::Parent => say(&Said::Progress(*progress)).unwrap_or_default(),
+            Self::Nobody | Self::Parent => {}
             // The cursor goes back to the beginning: a line of the log writes over the bar.
             Self::People { .. } if stderr().is_terminal() => {
                 write!(stderr(), "\x1b[2K{progress}\r").and_then(|()| stderr().flush()).ok();

@@ -14,8 +14,10 @@ use tokio::task::JoinSet;
 
 use crate::connection::{Connection, GOODBYE};
 use crate::fleet::Fleet;
+use crate::merge::sparse;
 use crate::options::{Gate, Options};
-use crate::progress::Progress;
+use crate::parts::{Said, say};
+use crate::progress::{Progress, Show};
 use crate::report::{Report, report};
 use crate::server::Seen;
 use crate::stats::{Second, Stats, lock};
@@ -92,6 +94,8 @@ pub struct Run {
     pub clock: Clock,
     pub(crate) latency_us: Histogram<u64>,
     pub(crate) lag_us: Histogram<u64>,
+    /// Latencies of the last of its seconds.
+    pub(crate) last_us: Histogram<u64>,
     /// What processes of their own used, if it took several.
     pub(crate) seen: Seen,
 }
@@ -152,7 +156,7 @@ pub async fn run_in_full(
     }
     let start = *shared.start.borrow();
     let started = start.map(|start| start.instant);
-    shared.stats.tick();
+    let (_, last_us) = shared.stats.tick();
     Run {
         report: report(&shared.stats, devices, connections, started, shared.options.duration),
         seconds: shared.stats.seconds(),
@@ -160,6 +164,7 @@ pub async fn run_in_full(
         clock: start.map_or(Clock::WALL, Start::clock),
         latency_us: lock(&shared.stats.latency_us).clone(),
         lag_us: lock(&shared.stats.lag_us).clone(),
+        last_us,
         seen: Seen::default(),
     }
 }
@@ -219,18 +224,25 @@ async fn watch_over(shared: &Shared, started: Instant) {
     let mut warned = 0;
     for second in 1.. {
         tokio::time::sleep_until((started + Duration::from_secs(second)).into()).await;
-        let now = stats.tick();
+        let (now, latency_us) = stats.tick();
         let errors = stats.failures();
-        show.tell(&Progress {
+        let progress = Progress {
             second,
             of_s: shared.options.duration.map(|duration| duration.as_secs_f64()),
             sent: stats.generated.load(Relaxed),
             acknowledged: stats.acknowledged.load(Relaxed),
             per_s: now.acknowledged,
             in_flight: now.in_flight,
-            p99_ms: now.p99_ms,
+            p99_ms: now.latency.p99_ms,
             errors,
-        });
+        };
+        match show {
+            // With a parent that is gone nobody wants to know.
+            Show::Parent => {
+                say(&Said::Progress(progress, sparse(&latency_us))).unwrap_or_default();
+            }
+            _ => show.tell(&progress),
+        }
         if second % WATCH_EVERY.as_secs() == 0 && errors > warned {
             let error = stats.last_error().unwrap_or_default();
             let count = errors - warned;

@@ -15,12 +15,14 @@ mod tests;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::options::{Login, Options, Protocol};
 use crate::reading::Kind;
 use crate::transport::Tls;
-use args::Format;
+use args::{At, Format, Speed};
 use publish::{Report, Target};
 use recording::{Notes, Recording, rfc3339};
 
@@ -56,6 +58,33 @@ pub async fn replay(args: &ReplayArgs) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Publishes lines of JSON that say their topic, as `user`, as fast as the broker acknowledges them.
+///
+/// # Errors
+/// When the broker does not let `user` in, or acknowledges nothing for a minute.
+pub(crate) async fn publish_lines(lines: &str, options: &Options, user: &str) -> Result<()> {
+    let recording = jsonl::read(lines, "");
+    if recording.messages.is_empty() {
+        return Ok(());
+    }
+    let login = match &options.login {
+        Login::Device { password } => Some((user.to_owned(), password.clone().unwrap_or_default())),
+        Login::User { name, password } => Some((name.clone(), password.clone())),
+        Login::Anonymous => None,
+    };
+    let target = Target {
+        broker: options.broker.clone(),
+        tls: options.tls.clone(),
+        protocol: Protocol::V5,
+        login,
+        qos: 1,
+        at: At::Recorded,
+        speed: Speed(f64::INFINITY),
+        patience: Duration::from_secs(60),
+    };
+    publish::publish(&recording.messages, &target).await.gave_up.map_or(Ok(()), Err)
 }
 
 fn target(args: &ReplayArgs) -> Result<Target> {

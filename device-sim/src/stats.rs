@@ -16,7 +16,7 @@ use crate::outbox::{Entry, Matter};
 /// Above this, latencies are counted as this.
 const LONGEST: Duration = Duration::from_secs(3_600);
 /// More seconds than a day has are not drawn.
-const MOST_SECONDS: usize = 100_000;
+pub(crate) const MOST_SECONDS: usize = 100_000;
 
 /// One second of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,9 +28,23 @@ pub struct Second {
     pub in_flight: u64,
     /// Connections lost and not made.
     pub errors: u64,
+    #[serde(flatten)]
+    pub latency: Quantiles,
+}
+
+/// Latencies of a second in milliseconds; 0 without any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub max_ms: f64,
+}
+
+impl Quantiles {
+    pub(crate) fn of(us: &Histogram<u64>) -> Self {
+        let at = |quantile| us.value_at_quantile(quantile) as f64 / 1e3;
+        Self { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: us.max() as f64 / 1e3 }
+    }
 }
 
 /// Counted by all connections while they run.
@@ -170,30 +184,26 @@ impl Stats {
         lock(&self.last_error).clone()
     }
 
-    /// A second is over.
-    pub(crate) fn tick(&self) -> Second {
-        let mut latency_us = lock(&self.this_second_us);
+    /// A second is over: what was counted in it, and all its latencies.
+    pub(crate) fn tick(&self) -> (Second, Histogram<u64>) {
+        let latency_us = std::mem::replace(&mut *lock(&self.this_second_us), histogram());
         let mut seconds = lock(&self.seconds);
         let before: Second = seconds.iter().fold(Second::default(), |sum, second| Second {
             acknowledged: sum.acknowledged + second.acknowledged,
             errors: sum.errors + second.errors,
             ..sum
         });
-        let at = |quantile| latency_us.value_at_quantile(quantile) as f64 / 1e3;
         let second = Second {
             offered: 0,
             acknowledged: self.acknowledged.load(Relaxed) - before.acknowledged,
             in_flight: self.in_flight(),
             errors: self.failures() - before.errors,
-            p50_ms: at(0.5),
-            p99_ms: at(0.99),
-            max_ms: latency_us.max() as f64 / 1e3,
+            latency: Quantiles::of(&latency_us),
         };
-        latency_us.reset();
         if seconds.len() < MOST_SECONDS {
             seconds.push(second);
         }
-        second
+        (second, latency_us)
     }
 
     /// The run, second by second.

@@ -40,6 +40,7 @@ const LIES_UP_TO_C: f64 = 1.0;
 const AHEAD_H: usize = 3;
 /// The standard atmosphere: who stands higher than where the weather was told for has it colder.
 const LAPSE_C_A_M: f64 = 0.0065;
+const DEW_POINT_LAPSE_C_A_M: f64 = 0.0018;
 
 impl Surface {
     pub(crate) fn name(self) -> &'static str {
@@ -120,17 +121,25 @@ impl Told {
             self.hours[index.saturating_sub(hours)..index].iter().map(amount).sum::<f64>()
         };
         let road_c = now.ground_c + corrected_c - rule.warmer_c;
+        let dew_point_c = dew_point_at(now, corrected_c);
         let falls = now.precipitation_mm > FALLS_MM * rule.amounts;
         let (rains, snows) = (falls && now.snowfall_cm == 0.0, falls && now.snowfall_cm > 0.0);
         let was_wet = before(DRYING_H, rain_mm) >= STILL_WET_MM * rule.amounts;
         let snow_lies = before(LYING_H, |sky| sky.snowfall_cm) >= LYING_CM * rule.amounts;
         match () {
-            () if (rains || was_wet) && road_c <= 0.0 => Surface::Ice,
+            () if (rains || was_wet || dew_point_c >= road_c) && road_c <= 0.0 => Surface::Ice,
             () if (snows || snow_lies) && road_c <= LIES_UP_TO_C => Surface::Snow,
             () if rains || snows || was_wet => Surface::Wet,
             () => Surface::Dry,
         }
     }
+}
+
+/// Of air that is so much warmer or colder for its height: moist air that rises cools faster than its
+/// dew point falls, until they are the same.
+fn dew_point_at(sky: &Weather, corrected_c: f64) -> f64 {
+    let dew_point_c = sky.dew_point_c + corrected_c * DEW_POINT_LAPSE_C_A_M / LAPSE_C_A_M;
+    dew_point_c.min(sky.air_c + corrected_c)
 }
 
 fn rain_mm(sky: &Weather) -> f64 {

@@ -34,6 +34,10 @@ pub(crate) struct Trigger {
     pub(crate) area: Option<String>,
     /// Where the event is about them.
     pub(crate) tyres: Option<Tyres>,
+    /// `dry`, `wet`, `snow` or `ice`, where it is said and known.
+    pub(crate) road: Option<String>,
+    /// The insurer's own id of the claim that is answered.
+    pub(crate) claim: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -87,6 +91,18 @@ struct Data {
     between: Option<(Timestamp, Timestamp)>,
     place: Option<Place>,
     tyres: Option<Tyres>,
+    road: Option<Road>,
+    claim: Option<Claim>,
+}
+
+#[derive(Deserialize)]
+struct Road {
+    condition: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Claim {
+    id: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -145,6 +161,8 @@ impl Trigger {
             to: to.map(|country| country.country),
             area,
             tyres: data.tyres,
+            road: data.road.and_then(|road| road.condition),
+            claim: data.claim.map(|claim| claim.id),
         }))
     }
 }

@@ -77,8 +77,8 @@ pub enum What {
     HarshBraking {
         mps2: f64,
     },
-    /// Something an insurer is told of by the customer, and reports under this id.
-    Claim {
+    /// An accident, which the insurer reports under this id and has answered.
+    ClaimReported {
         id: String,
         tyre: String,
         road: String,
@@ -121,7 +121,9 @@ impl What {
             Self::BorderCrossed { .. }
             | Self::RiskAreaEntered { .. }
             | Self::RiskAreaLeft { .. } => "travel",
-            Self::TyresUnfit { .. } | Self::Claim { .. } | Self::Driven { .. } => "winter_tyres",
+            Self::TyresUnfit { .. } | Self::ClaimReported { .. } | Self::Driven { .. } => {
+                "winter_tyres"
+            }
             Self::TripEnded { .. } | Self::HarshBraking { .. } => "pay_as_you_drive",
             Self::FrostRisk { .. } => "home",
             Self::GoalReached { .. } => "healthy_living",
@@ -139,7 +141,7 @@ impl What {
             Self::RiskAreaLeft { .. } => "risk_area_left",
             Self::TripEnded { .. } => "trip_ended",
             Self::HarshBraking { .. } => "harsh_braking",
-            Self::Claim { .. } => "claim",
+            Self::ClaimReported { .. } => "claim_reported",
             Self::Driven { .. } => "driven",
             Self::FrostRisk { .. } => "frost_risk",
             Self::GoalReached { .. } => "goal_reached",
@@ -153,8 +155,8 @@ impl What {
     /// Claims are numbered by car; their ids are unique.
     fn by(self, device: &str) -> Self {
         match self {
-            Self::Claim { id, tyre, road, speed_mps } => {
-                Self::Claim { id: format!("{device}-{id}"), tyre, road, speed_mps }
+            Self::ClaimReported { id, tyre, road, speed_mps } => {
+                Self::ClaimReported { id: format!("{device}-{id}"), tyre, road, speed_mps }
             }
             other => other,
         }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use device_sim::{Fleet, Kind, Message, Rate, Scenario};
+use proptest::prelude::*;
 use serde_json::Value;
 
 /// 2026-01-20T00:00:00Z, deep winter.
@@ -285,4 +286,81 @@ fn somewhere_a_border_is_crossed_every_few_seconds() {
         // A visitor is promised a trigger within half a minute.
         assert!(longest_s < 29.0, "seed {seed}: a visitor waits {longest_s} s: {times:?}");
     }
+}
+
+/// The readings of each device, one after the other: seconds and reading.
+fn readings_of(all: &[Message]) -> HashMap<&str, Vec<(f64, Value)>> {
+    let mut devices: HashMap<_, Vec<_>> = HashMap::new();
+    for message in all {
+        let sent = match parsed(message) {
+            Value::Array(readings) => readings,
+            reading => vec![reading],
+        };
+        assert_eq!(sent.len(), message.readings as usize);
+        for reading in sent {
+            let at_s = match &reading["ts"] {
+                Value::String(text) => text.parse::<jiff::Timestamp>().unwrap().as_millisecond(),
+                number => number.as_i64().unwrap(),
+            } as f64
+                / 1e3;
+            devices.entry(&*message.device).or_default().push((at_s, reading));
+        }
+    }
+    devices
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever the seed: no car and nobody on foot is faster than they can be, gets faster or slower
+    /// than they can, or is suddenly elsewhere; what counts up never counts down.
+    #[test]
+    fn nothing_moves_as_nothing_can(seed in any::<u64>(), cars in any::<bool>()) {
+        let all = if cars {
+            messages(Scenario::load("winter-week").unwrap().fleet(0.006, seed).unwrap(), 24 * 3_600)
+        } else {
+            messages(Fleet::load(Kind::Tracker, 6, "t-", Rate::PerSecond(1.0), seed), 8 * 3_600)
+        };
+        for (device, readings) in readings_of(&all) {
+            for pair in readings.windows(2) {
+                let ((then_s, before), (now_s, now)) = (&pair[0], &pair[1]);
+                let seconds = now_s - then_s;
+                prop_assert!(seconds > 0.0 && before["seq"].as_u64() < now["seq"].as_u64());
+                let speeds = (before["speed_mps"].as_f64(), now["speed_mps"].as_f64());
+                if let (Some(was_mps), Some(is_mps)) = speeds {
+                    prop_assert!((0.0..45.0).contains(&is_mps), "{} {}", device, now);
+                    let harder_mps2 = (is_mps - was_mps) / seconds;
+                    prop_assert!((-9.0..3.5).contains(&harder_mps2), "{} {}", device, now);
+                }
+                if let (Some(there), Some(here)) = (position(before), position(now)) {
+                    // The receivers may be off, and a reflection by more than they know.
+                    let doubt_m = before["accuracy_m"].as_f64().unwrap()
+                        + now["accuracy_m"].as_f64().unwrap();
+                    let most_m = 45.0 * seconds + 5.0 * doubt_m + 80.0;
+                    prop_assert!(distance_m(there, here) < most_m, "{} {} {}", device, before, now);
+                }
+                let odometers = (before["odometer_m"].as_f64(), now["odometer_m"].as_f64());
+                if let (Some(was_m), Some(is_m)) = odometers {
+                    prop_assert!((0.0..45.0 * seconds + 0.2).contains(&(is_m - was_m)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_car_looks_closer_for_a_minute_after_something_has_happened() {
+    let fleet = Scenario::load("winter-week").unwrap().fleet(0.02, 1).unwrap();
+    let all = messages(fleet, 24 * 3_600);
+    assert!(all.iter().all(|message| message.payload.len() < 64 * 1024));
+    let (mut bursts, mut rare) = (0, 0);
+    for readings in readings_of(&all).into_values() {
+        let apart_s: Vec<_> = readings.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        assert!(apart_s.iter().all(|apart_s| (1.0..=60.0).contains(apart_s)), "{apart_s:?}");
+        let in_bursts = apart_s.iter().filter(|&&apart_s| apart_s == 1.0).count();
+        rare += apart_s.len() - in_bursts;
+        bursts += in_bursts / 60;
+    }
+    // Borders, accidents, and the hardest braking.
+    assert!(bursts > 50 && rare > 20 * 1_000, "{bursts} bursts, {rare} readings besides");
 }

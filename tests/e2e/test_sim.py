@@ -125,20 +125,23 @@ def test_a_winter_day_is_told_as_its_ledger_says(tmp_path):
         flags = ["--scale", "0.1", "--seconds", "60", "--claims", claims]
         code, report, out = run_scenario(server, tmp_path, "winter-week", *flags)
         refused = server.counts()["refused"]
-        # The insurer reports the accidents that were planted.
+        # The insurer has reported the accidents that were planted; the same again is known.
+        known = server.counts()["duplicate"]
         reported = run(
             BINARIES / "device-sim", "replay", claims, "--as", "alpina", "--user", "alpina",
             "--speed", "max", "--at", "recorded", "--broker", server.broker,
         )
         assert reported[0] == 0, reported
-        assert server.counts()["refused"] == refused and not server.counts()["quarantined"]
+        again = server.counts()
+        assert again["refused"] == refused and not again["quarantined"]
+        assert again["duplicate"] - known == len(claims.read_text().splitlines()) == again["reports"]["claim"]
     assert code == 0 and report["passed"], out
     verdict = report["verdict"]
     assert verdict["products"]["travel"]["found"] > 300
     assert not {"risk_area_entered", "tyres_unfit"} & set(verdict["without_trigger"])
     assert verdict["products"]["winter_tyres"]["found"] > 10
     told = [json.loads(line) for line in claims.read_text().splitlines()]
-    assert len(told) == verdict["without_trigger"]["claim"] > 0
+    assert "claim_reported" not in verdict["without_trigger"] and told
     assert all(line["topic"] == "claims/alpina" for line in told)
     assert len({line["payload"]["id"] for line in told}) == len(told)
 
@@ -156,14 +159,19 @@ def test_a_day_of_people_and_houses_is_told_as_its_ledger_says(tmp_path):
 
 
 def test_two_runs_can_be_compared(tmp_path):
+    """One of them from two processes, which are counted together."""
     reports = []
     with Datanaut(tmp_path, registry=registry_of("smoke", tmp_path)) as server:
         for seed in ("1", "2"):
             folder = tmp_path / seed
             folder.mkdir()
-            flags = ["--seconds", "3", "--grace", "0", "--seed", seed]
+            flags = ["--seconds", "3", "--grace", "0", "--seed", seed, "--processes", seed]
             _, report, _ = run_scenario(server, folder, "smoke", *flags)
             assert report["report"]["acknowledged"] == report["report"]["offered"] > 40
+            assert report["report"]["connections"] == 40
+            seconds = [second for second in report["seconds"] if second["acknowledged"] > 3]
+            assert all(0 < second["p50_ms"] <= second["p99_ms"] <= second["max_ms"] for second in seconds)
+            assert max(second["max_ms"] for second in seconds) >= report["report"]["latency"]["max_ms"]
             page = (folder / "report.html").read_text()
             assert "<svg" in page
             assert not any(word in page for word in ("src=", "href=", "url(", "@import"))
@@ -171,6 +179,22 @@ def test_two_runs_can_be_compared(tmp_path):
     code, out, _ = run(BINARIES / "device-sim", "compare", *reports)
     assert code == 0 and "acknowledged a second" in out
     assert "not runs of the same scenario" in out
+
+
+def test_a_limit_that_does_not_hold_fails_the_run_and_a_mistake_begins_none(tmp_path):
+    scenario = tmp_path / "strict.toml"
+    strict = "about = 'Too strict.'\nseconds = 3\ndemo = true\n[limits]\n"
+    scenario.write_text(strict + "puback_p99_ms = 0.001\nacknowledged = 1.0\n")
+    with Datanaut(tmp_path, registry=registry_of("smoke", tmp_path)) as server:
+        code, report, out = run_scenario(server, tmp_path, scenario)
+        assert code == 1 and "FAILED" in out and not report["passed"]
+        failed = [check["what"] for check in report["checks"] if not check["passed"]]
+        assert failed == ["PUBACK, 99th percentile"]
+        before = server.counts()["received"]
+        scenario.write_text(strict + "puback_p99 = 5\n")
+        code, _, err = run(BINARIES / "device-sim", "run", scenario, "--broker", server.broker)
+        assert code == 1 and "unknown field `puback_p99`, expected one of" in err
+        assert server.counts()["received"] == before
 
 
 def mosquitto_with_tls(folder):

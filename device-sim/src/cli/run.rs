@@ -104,7 +104,7 @@ async fn run_scenario(name: &str, args: &RunArgs) -> Result<ExitCode> {
         name: name.to_owned(),
         scale: more.scale,
         seed: args.connect.seed,
-        seconds: args.seconds,
+        seconds: args.seconds.map(seconds).transpose()?,
         protocol: args.connect.mqtt.clone(),
         qos: args.connect.qos.clone(),
         window: args.connect.window,

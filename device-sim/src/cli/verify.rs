@@ -34,7 +34,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_delimiter = ',', value_name = "PREFIXES")]
     devices: Vec<String>,
     /// The events to judge: border_crossed; tyres_unfit, if the server goes by the simulated weather;
-    /// risk_area_entered and risk_area_left, if it knows the areas
+    /// claim_reported, if claims are reported to it as well; risk_area_entered and risk_area_left, if it
+    /// knows the areas
     #[arg(long, value_delimiter = ',', default_value = "border_crossed", value_name = "EVENTS")]
     events: Vec<String>,
     /// How long to wait for what is missing when the ledger has ended
@@ -83,7 +84,12 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<ExitCode> {
     let limits = args.limits.limits(&args.events)?;
     let verdict = match &args.triggers {
         Some(file) => {
-            let Ledger { truths, .. } = Ledger::read(&args.ledger, &args.devices)?;
+            let Ledger { truths, ended } = Ledger::read(&args.ledger, &args.devices)?;
+            let ledger = args.ledger.display();
+            ensure!(
+                ended,
+                "{ledger} has no end: the run was cut off, give the ledger of a whole one"
+            );
             judge(&truths, &lines::<Recorded>(file)?, &limits, Clock::WALL)
         }
         None => watch_and_judge(&args, &limits).await?,

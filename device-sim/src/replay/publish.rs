@@ -131,7 +131,8 @@ impl Publisher<'_> {
                 connection.close().await;
                 return Ok(());
             }
-            let due = if connection.session.clogged() { None } else { self.next_due() };
+            let most = usize::from(connection.session.receive_maximum.min(MAX_IN_FLIGHT));
+            let due = if connection.session.clogged() { None } else { self.next_due(most) };
             let wake = connection.session.wake();
             tokio::select! {
                 incoming = connection.session.next() => {
@@ -155,10 +156,11 @@ impl Publisher<'_> {
         format!("{} acknowledged nothing for {:?}", self.target.broker, self.target.patience)
     }
 
-    fn next_due(&self) -> Option<Instant> {
+    /// With at most so many unacknowledged.
+    fn next_due(&self, most: usize) -> Option<Instant> {
         let (started, schedule) = self.running.as_ref()?;
         let message = self.messages.get(self.next)?;
-        let has_room = self.outbox.len() < usize::from(MAX_IN_FLIGHT);
+        let has_room = self.outbox.len() < most;
         has_room.then(|| *started + schedule.due(self.latest_ms.max(message.at_ms)))
     }
 

@@ -197,3 +197,65 @@ fn a_crossing_that_nobody_could_see_may_be_told_of_at_any_moment_of_it() {
     let truths = [truth("a", 4_000, Expect::Trigger)];
     assert!(judged(&truths, &[told("1", "x", 2_000, 5_000)]).products["travel"].missed == 1);
 }
+
+#[test]
+fn as_many_are_paired_as_can_be() {
+    // The nearest of each are the same two; only one way pairs all three.
+    let truths = [
+        truth("a", 100, Expect::Trigger),
+        truth("b", 118, Expect::Trigger),
+        truth("c", 160, Expect::Either),
+    ];
+    let recorded = [told("1", "x", 75, 121), told("2", "y", 105, 125), told("3", "z", 140, 165)];
+    let verdict = judged(&truths, &recorded);
+    let travel = &verdict.products["travel"];
+    assert_eq!((travel.found, travel.missed, travel.optional, travel.r#false), (2, 0, 1, 0));
+    // What must be told comes before what may be, also where that is nearer.
+    let truths = [truth("a", 100, Expect::Trigger), truth("b", 121, Expect::Either)];
+    let verdict = judged(&truths, &[told("1", "x", 120, 145)]);
+    assert_eq!((verdict.products["travel"].found, verdict.products["travel"].optional), (1, 0));
+}
+
+/// An answer to a claim.
+fn answered(id: &str, claim: &str, tyre: &str, road: &str) -> Recorded {
+    let message = json!({
+        "specversion": "1.0", "id": id, "type": "io.datanaut.trigger.fired",
+        "sequence": format!("{:020}", id.len()), "revision": 0,
+        "data": {
+            "event": "claim_reported", "happened_at": second(100), "claim": {"id": claim, "kind": "collision"},
+            "tyres": {"fitted": tyre, "tread_mm": 5.0, "certainty": "certain", "reason": "said_by_the_car"},
+            "road": {"condition": road, "because": "rain", "certainty": "likely", "reason": "derived_from_weather"},
+        },
+    });
+    Recorded {
+        topic: "triggers/alpina/winter_tyres/x".into(),
+        received_at: second(900),
+        message: serde_json::from_value(message).unwrap(),
+    }
+}
+
+#[test]
+fn a_claim_is_answered_once_with_the_tyres_and_the_road_it_happened_on() {
+    let what = |id: &str| What::ClaimReported {
+        id: id.into(),
+        tyre: "summer".into(),
+        road: "ice".into(),
+        speed_mps: 12.0,
+    };
+    let claim = |id: &str| Truth { what: what(id), ..truth("a", 100, Expect::Trigger) };
+    let limits = Limits { events: vec!["claim_reported".into()], ..Limits::default() };
+    let score = |truths: &[Truth], recorded: &[Recorded]| {
+        judge(truths, recorded, &limits, Clock::WALL).products["winter_tyres"].clone()
+    };
+    let good = score(&[claim("a-1")], &[answered("1", "a-1", "summer", "ice")]);
+    assert_eq!((good.found, good.r#false, good.doubled, good.late), (1, 0, 0, 0));
+    assert!(good.latency.is_none(), "when it was reported is not in the ledger");
+    let twice = [answered("1", "a-1", "summer", "ice"), answered("22", "a-1", "summer", "ice")];
+    assert_eq!(score(&[claim("a-1")], &twice).doubled, 1);
+    for (tyre, road) in [("winter", "ice"), ("summer", "wet")] {
+        let wrong = score(&[claim("a-1")], &[answered("1", "a-1", tyre, road)]);
+        assert_eq!((wrong.missed, wrong.r#false), (1, 1), "{tyre} {road}");
+    }
+    let other = score(&[claim("a-1")], &[answered("1", "a-2", "summer", "ice")]);
+    assert_eq!((other.missed, other.r#false), (1, 1));
+}
