@@ -62,11 +62,11 @@ fn summary(config: &Config) -> String {
             None => "rules    those that ship".to_owned(),
         },
         format!(
-            "journal  horizon {:#}, quarantine kept {:#}, at most {} readings a commit",
+            "journal  horizon {:#}, at most {} readings a commit",
             hours(journal.horizon),
-            hours(journal.quarantine_keep),
             journal.max_batch,
         ),
+        config.retention.summary(),
     ];
     let lines = std::iter::once(embedded)
         .chain(collecting(config))
@@ -86,7 +86,8 @@ mod tests {
     #[test]
     fn the_summary_tells_the_defaults() {
         let text = summary(&Config::default());
-        for part in ["127.0.0.1:1883, without login", "127.0.0.1:8080", "horizon 72h", "kept 168h"]
+        for part in
+            ["127.0.0.1:1883, without login", "127.0.0.1:8080", "horizon 72h", "quarantine 168h"]
         {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }

@@ -4,6 +4,7 @@ mod broker_url;
 mod collect;
 mod error;
 mod influx;
+mod retention;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -25,6 +26,7 @@ use serde::de::{self, Deserialize, Deserializer};
 pub(crate) use collect::{Collector, summary as collecting};
 pub(crate) use error::ConfigError;
 pub(crate) use influx::{Influx, summary as writing_to_influx};
+pub(crate) use retention::Retention;
 pub(crate) use tls::TlsTable;
 pub(crate) use weather::{Feed as WeatherFeed, Feeds, Weather};
 pub(crate) use webhook::Webhook;
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) rules: Rules,
     pub(crate) relevance: Relevance,
     pub(crate) journal: Journal,
+    /// How long everything is kept.
+    pub(crate) retention: Retention,
     /// An InfluxDB that readings go on to.
     pub(crate) influx: Option<Influx>,
 }
@@ -297,9 +301,6 @@ pub(crate) struct Journal {
     /// How late a reading may come and still change what follows from it.
     #[serde(deserialize_with = "duration_text")]
     pub(crate) horizon: Duration,
-    /// How long what could not be used is kept.
-    #[serde(deserialize_with = "duration_text")]
-    pub(crate) quarantine_keep: Duration,
     /// How long a claim waits for readings of its time.
     #[serde(deserialize_with = "duration_text")]
     pub(crate) claim_wait: Duration,
@@ -311,7 +312,6 @@ impl Default for Journal {
     fn default() -> Self {
         Self {
             horizon: Duration::from_hours(72),
-            quarantine_keep: Duration::from_hours(7 * 24),
             claim_wait: Duration::from_hours(1),
             max_batch: 5_000,
         }
@@ -386,6 +386,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 fn duration_text<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     duration(&String::deserialize(input)?).map_err(de::Error::custom)
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    duration_text(input).map(Some)
 }
 
 fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use dashboards::{App, Info, Ports, Webhook};
+use dashboards::{App, Info, Limits, Ports, Webhook};
 use deliver::influx::Influx;
 use deliver::webhooks::{Endpoint, WebhookReport, Webhooks};
 use enrich::World;
@@ -72,7 +72,11 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         clock,
     };
     let webhooks = tokio::spawn(webhooks.run(stopped.clone()));
-    let ports = Ports { plain: listener, tls: tls_listener };
+    let ports = Ports {
+        plain: listener,
+        tls: tls_listener,
+        limits: Limits::within(ingest::broker::open_files()),
+    };
     let mut page = tokio::spawn(dashboards::serve(ports, app, until(stopped.clone())));
     if !certificates.is_empty() {
         tokio::spawn(certificates::watch(certificates, stopped.clone()));
@@ -151,11 +155,10 @@ pub(crate) fn open_journal(config: &Config, clock: Clock) -> Result<Started> {
         world: World { atlas: atlas(config)?, weather },
         weather: named,
         weather_wait_ms: config.weather.wait.as_millis() as i64,
-        weather_keep_ms: config.weather.keep.as_millis() as i64,
         rules: rules::load(config.rules.dir.as_deref(), config.relevance.parsed()?)?,
         clock,
         horizon_ms: config.journal.horizon.as_millis() as i64,
-        quarantine_keep_ms: config.journal.quarantine_keep.as_millis() as i64,
+        retention: config.retention.parsed(),
         claim_wait_ms: config.journal.claim_wait.as_millis() as i64,
         max_batch: config.journal.max_batch,
         log_readings: journal::LOG_READINGS,

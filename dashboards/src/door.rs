@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::body::{Body, HttpBody};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
@@ -30,12 +32,13 @@ const HEADERS: [(HeaderName, &str); 5] = [
 /// A registry file of some ten thousand customers.
 const LARGEST_BODY: usize = 8 << 20;
 
-pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
+pub(crate) fn router(site: Arc<Site>, addr: SocketAddr, body_within: Duration) -> Router {
     let routes = routes().into_iter();
     let router = routes
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .fallback(elsewhere)
         .method_not_allowed_fallback(not_so)
+        .layer(middleware::from_fn_with_state(body_within, take_in))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), who::admit))
         .with_state(site)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
@@ -44,6 +47,33 @@ pub(crate) fn router(site: Arc<Site>, addr: SocketAddr) -> Router {
         router.layer(middleware::from_fn(from_this_machine))
     } else {
         router
+    }
+}
+
+/// Takes the whole body in, of somebody who may ask, before anybody works on it: so slow ones hold
+/// up nothing but themselves, and not for long.
+async fn take_in(State(within): State<Duration>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    if body.is_end_stream() {
+        return next.run(Request::from_parts(head, body)).await;
+    }
+    match tokio::time::timeout(within, axum::body::to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Ok(Err(_)) => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too large, or broke off",
+            format!("send at most {} MiB at once", LARGEST_BODY >> 20),
+        )
+        .into_response(),
+        Err(_) => {
+            let refused = Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body took too long",
+                format!("send all of it within {} seconds", within.as_secs()),
+            );
+            // What is still to come belongs to no other request.
+            ([(header::CONNECTION, "close")], refused).into_response()
+        }
     }
 }
 

@@ -40,11 +40,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 
 pub use health::BrokerState;
+pub use listener::Limits;
 pub use login::{Operator, Role, new_token};
 
 use api::triggers::Waiting;
 use basemap::Basemap;
-use listener::{From, TlsListener};
+use listener::Places;
 use login::Login;
 use rates::Rates;
 use reads::Reads;
@@ -100,8 +101,6 @@ pub struct Info {
 pub enum ServeError {
     #[error("the web server lost its address: {0}; choose an address of this machine")]
     Listen(std::io::Error),
-    #[error("the web server ended: {0}; start datanaut again")]
-    Ended(std::io::Error),
 }
 
 /// What a request has at hand.
@@ -123,6 +122,7 @@ pub(crate) struct Site {
 pub struct Ports {
     pub plain: TcpListener,
     pub tls: Option<(TcpListener, Tls)>,
+    pub limits: Limits,
 }
 
 /// Answers requests until `shutdown`; then ends the live streams, lets answers under way finish
@@ -153,45 +153,35 @@ pub async fn serve(
             ending.send_replace(true);
         }
     };
-    let router = door::router(Arc::clone(&site), addr);
-    let router = router.into_make_service_with_connect_info::<From>();
-    let plain = axum::serve(ports.plain, router).with_graceful_shutdown(stop).into_future();
-    let encrypted = encrypted(ports.tls, &site, ended.clone())?;
+    tokio::spawn(stop);
+    let places = Places::new(ports.limits);
+    let on = |listener, tls, addr| {
+        let router = door::router(Arc::clone(&site), addr, ports.limits.body);
+        listener::serve(listener, tls, router, Arc::clone(&places), ended.clone())
+    };
+    let plain = on(ports.plain, None, addr);
+    let encrypted = match ports.tls {
+        Some((listener, tls)) => {
+            let addr = listener.local_addr().map_err(ServeError::Listen)?;
+            Some(on(listener, Some(tls), addr))
+        }
+        None => None,
+    };
+    let served = async {
+        match encrypted {
+            Some(encrypted) => drop(tokio::join!(plain, encrypted)),
+            None => plain.await,
+        }
+    };
     let drained = async {
         // An error means that the server is gone already.
         ended.wait_for(|ended| *ended).await.ok();
         tokio::time::sleep(DRAIN).await;
     };
-    let outcome = tokio::select! {
-        outcome = async { tokio::try_join!(plain, encrypted) } => {
-            outcome.map(|_| ()).map_err(ServeError::Ended)
-        }
-        () = drained => {
-            tracing::warn!("left slow readers of the web server behind");
-            Ok(())
-        }
-    };
+    tokio::select! {
+        () = served => {}
+        () = drained => tracing::warn!("left slow readers of the web server behind"),
+    }
     news.abort();
-    outcome
-}
-
-/// The same on the port for TLS, if there is one; until `ended`.
-fn encrypted(
-    port: Option<(TcpListener, Tls)>,
-    site: &Arc<Site>,
-    mut ended: watch::Receiver<bool>,
-) -> Result<impl Future<Output = std::io::Result<()>>, ServeError> {
-    let listener = port.map(|(listener, tls)| TlsListener::new(listener, tls)).transpose();
-    let listener = listener.map_err(ServeError::Listen)?;
-    let site = Arc::clone(site);
-    Ok(async move {
-        let Some(listener) = listener else { return Ok(()) };
-        let router = door::router(site, axum::serve::Listener::local_addr(&listener)?);
-        let router = router.into_make_service_with_connect_info::<From>();
-        let stop = async move {
-            // An error means that the server is gone already.
-            ended.wait_for(|ended| *ended).await.ok();
-        };
-        axum::serve(listener, router).with_graceful_shutdown(stop).await
-    })
+    Ok(())
 }

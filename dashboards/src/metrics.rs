@@ -76,6 +76,17 @@ fn counters(out: &mut Exposition, app: &App) {
     for (name, help, total) in plain {
         out.family(&format!("{name}_total"), "counter", help).sample(&[], total);
     }
+    let mut aged =
+        out.family("aged_total", "counter", "What was deleted because of its age, by kind.");
+    let gone = counts.aged;
+    for (what, total) in [
+        ("readings", gone.readings),
+        ("events", gone.events),
+        ("triggers", gone.triggers),
+        ("reports", gone.reports),
+    ] {
+        aged.sample(&[("what", what)], total);
+    }
     let mut reports =
         out.family("reports_stored_total", "counter", "What insurers reported, by kind.");
     for kind in ReportKind::ALL {

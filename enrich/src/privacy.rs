@@ -1,4 +1,5 @@
-//! What is said when there is nothing more to say: a consent was withdrawn, a customer erased.
+//! What is said when there is nothing more to say: a consent was withdrawn, a customer erased, or it
+//! was kept long enough.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ pub struct PrivacyData {
 pub enum PrivacyReason {
     ConsentWithdrawn,
     CustomerErased,
+    /// It was kept for as long as it shall be.
+    NoLongerKept,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,8 @@ impl PrivacyKind {
         match reason {
             PrivacyReason::ConsentWithdrawn => Self::ConsentWithdrawn,
             PrivacyReason::CustomerErased => Self::CustomerErased,
+            // Nobody is asked to delete anything.
+            PrivacyReason::NoLongerKept => Self::TriggerErased,
         }
     }
 
@@ -91,6 +96,10 @@ impl PrivacyData {
             (PrivacyKind::TriggerErased, PrivacyReason::CustomerErased) => (
                 "The customer was erased; nothing of this message is kept.",
                 "De klant is gewist; van dit bericht is niets bewaard.",
+            ),
+            (_, PrivacyReason::NoLongerKept) => (
+                "This message was kept for as long as it may be; nothing of it is kept any more.",
+                "Dit bericht is zo lang bewaard als het mag; er is niets meer van bewaard.",
             ),
             (_, PrivacyReason::ConsentWithdrawn) => (
                 "The customer has withdrawn consent: delete what you received under this subject for this product.",

@@ -56,6 +56,7 @@ reasons! {
     NeedsQos1 "needs_qos_1" "publish at QoS 1: a report without an acknowledgement may be lost",
     NotInsured "not_insured" "no policy of yours for this was in force then: correct policy, customer or device, or the time",
     UnknownTrigger "unknown_trigger" "give the id of a trigger that you were sent",
+    TooOld "too_old" "the reading is older than readings are kept here; there is nothing to do",
 }
 
 /// A reading, or a whole message, that could not be used.

@@ -130,6 +130,7 @@ impl<'a> Batch<'a> {
                 world: &core.world,
                 windows: &self.writer.windows,
                 horizon_ms: self.writer.horizon_ms,
+                told_since_ms: self.writer.retention.told_since_ms(self.now_ms),
                 device,
                 history,
             };
@@ -429,10 +430,10 @@ impl<'a> Batch<'a> {
         }
         let mut swept_ms = writer.swept_ms;
         if self.now_ms - swept_ms > SWEEP_MS {
-            let before_ms = self.now_ms - writer.weather_keep_ms;
+            let before_ms = self.now_ms - writer.retention.weather_ms;
             self.weather.forget_before_ms = Some(before_ms);
             let weather = weather::sweep(self.connection, before_ms)?;
-            let before_ms = self.now_ms - writer.quarantine_keep_ms;
+            let before_ms = self.now_ms - writer.retention.quarantine_ms;
             if quarantine::sweep(self.connection, before_ms)? && weather {
                 swept_ms = self.now_ms;
             }

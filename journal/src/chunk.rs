@@ -96,6 +96,15 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Vec<Reading>, Damaged> {
     Ok(readings)
 }
 
+/// The time of the first reading of a chunk, without the rest; `None`: it has none.
+pub(crate) fn first_ms(bytes: &[u8]) -> Result<Option<i64>, Damaged> {
+    let mut input = In(bytes);
+    Ok(match input.whole()? {
+        0 => None,
+        _ => Some(input.signed()?),
+    })
+}
+
 /// The place in the list is part of the stored format; the list only grows at its end.
 fn number(measure: Measure) -> u8 {
     measure as u8

@@ -46,9 +46,22 @@ pub struct Counts {
     /// Of the stored: deleted since, because nobody may keep them any more.
     #[serde(default)]
     pub deleted: u64,
+    /// Deleted since: they had been kept for as long as they shall be.
+    #[serde(default)]
+    pub aged: Aged,
     /// By why nobody was told.
     #[serde(default)]
     pub triggers_suppressed: BTreeMap<String, u64>,
+}
+
+/// What went because of its age: readings (of the stored), events, the content of messages to
+/// insurers, and what these reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aged {
+    pub readings: u64,
+    pub events: u64,
+    pub triggers: u64,
+    pub reports: u64,
 }
 
 impl Counts {

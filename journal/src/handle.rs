@@ -18,6 +18,7 @@ use crate::live::Live;
 use crate::log::Followers;
 use crate::place::Place;
 use crate::registry::SharedRegistry;
+use crate::retention::Retention;
 use crate::store::{OpenError, Store};
 use crate::test_trigger::TestTrigger;
 use crate::weather::WeatherAnswer;
@@ -40,15 +41,14 @@ pub struct Options {
     pub world: World,
     /// Names the weather feed in what is recorded.
     pub weather: String,
-    /// How long an event waits for weather that a feed may still give, and how long rows are kept
-    /// after their hour.
+    /// How long an event waits for weather that a feed may still give.
     pub weather_wait_ms: i64,
-    pub weather_keep_ms: i64,
     pub rules: RuleSet,
     pub clock: Clock,
     /// How far behind its device's newest reading one may come and still change events.
     pub horizon_ms: i64,
-    pub quarantine_keep_ms: i64,
+    /// How long everything is kept.
+    pub retention: Retention,
     /// How long a claim waits for readings of its time, before it is answered without.
     pub claim_wait_ms: i64,
     /// Most messages in a transaction: larger batches commit hardly faster, and wait longer.

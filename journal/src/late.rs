@@ -23,6 +23,8 @@ pub(crate) struct Late<'b> {
     pub(crate) windows: &'b [i64],
     /// Readings further behind their device's newest are stored, but change no events.
     pub(crate) horizon_ms: i64,
+    /// Events that became known before may not be kept any more: they are not told anew.
+    pub(crate) told_since_ms: i64,
     pub(crate) device: &'b Known,
     pub(crate) history: &'b History,
 }
@@ -104,8 +106,11 @@ impl Late<'_> {
             return Ok(None);
         }
         let mut again = again.unwrap_or_else(|| Again {
+            // The first stretch may have been cut: it begins with what is known of before.
+            from_ms: known.seen_until_ms.map_or(stretch.start_ms, |seen_ms| {
+                stretch.start_ms.max(seen_ms.saturating_add(1))
+            }),
             state: known.clone(),
-            from_ms: stretch.start_ms,
             events: Vec::new(),
         });
         if added > 0 || again.state != known {
@@ -162,8 +167,10 @@ impl Late<'_> {
 
     /// Ends a second way through history at `to_ms`.
     fn compare(&self, again: Option<Again>, to_ms: i64, inserted: &mut Inserted<'_>) -> Result<()> {
-        if let Some(again) = again {
-            let before = events_between(self.connection, self.device.number, again.from_ms, to_ms)?;
+        if let Some(mut again) = again {
+            let from_ms = again.from_ms.max(self.told_since_ms);
+            again.events.retain(|event| event.known_ms >= self.told_since_ms);
+            let before = events_between(self.connection, self.device.number, from_ms, to_ms)?;
             let events: Vec<Event> = before.iter().map(|stored| stored.event.clone()).collect();
             let changes = compare(&events, again.events);
             inserted.changes.push((before, changes));

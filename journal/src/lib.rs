@@ -32,6 +32,7 @@ mod reader;
 mod recover;
 mod registry;
 mod report;
+mod retention;
 mod rows;
 mod said;
 mod seal;
@@ -50,7 +51,7 @@ mod writer;
 
 pub use archive::{Archive, Found};
 pub use change::{Change, ChangeError, Changed, NewDevice};
-pub use counts::Counts;
+pub use counts::{Aged, Counts};
 pub use fleet::FleetDevice;
 pub use follow::LogBatch;
 pub use handle::{Closed, Journal, Options, PutAway, Started};
@@ -66,6 +67,7 @@ pub use quarantine::{
 pub use reader::{EventRow, ReadError, Reader, TriggerRow};
 pub use registry::SharedRegistry;
 pub use report::ReportRow;
+pub use retention::{Retention, SHORTEST_MS};
 pub use seal::LOG_READINGS;
 pub use store::OpenError;
 pub use test_trigger::TestTrigger;

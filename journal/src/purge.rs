@@ -8,6 +8,7 @@
 
 mod device;
 mod elsewhere;
+mod log;
 
 use std::sync::Arc;
 
@@ -17,16 +18,16 @@ use ingest::Reading;
 use rusqlite::{Connection, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::chunk;
 use crate::history::Sealed;
 use crate::live::write;
 use crate::log::Size;
 use crate::outbox::to_json;
 use crate::recover::conversion;
-use crate::rows::{log_row, put_blob, take_blob, take_log_row};
-use crate::seal::{Pass, damaged, encode_state};
+use crate::rows::put_blob;
+use crate::seal::encode_state;
 use crate::withhold::Cleared;
 use crate::writer::Writer;
+pub(crate) use device::put_chunk;
 use device::{About, OpenEnd};
 pub use elsewhere::{Due, Elsewhere};
 
@@ -35,9 +36,6 @@ const DEVICES: usize = 32;
 
 /// Chunks one slice looks at: it writes at most as many pages, so that a batch never waits long.
 const CHUNKS: usize = 64;
-
-/// Bytes of the log one slice looks at, for the same reason.
-const LOG_BYTES: usize = 1 << 20;
 
 /// Why something is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,20 +127,6 @@ impl Task {
         let mut devices = self.devices.iter();
         devices.find(|(number, _)| *number == device).map(|(_, owned)| owned.as_slice())
     }
-
-    fn rows_that_stay(&self, mut rows: &[u8], registry: &Registry) -> Result<(Vec<u8>, u64)> {
-        let (mut left, mut gone) = (Vec::with_capacity(rows.len()), 0);
-        while let Some((device, reading)) = take_log_row(&mut rows) {
-            match self.owned(device) {
-                Some(owned) if !self.stays(owned, registry, reading.time_ms) => gone += 1,
-                _ => log_row(&mut left, device, &reading),
-            }
-        }
-        match rows.is_empty() {
-            true => Ok((left, gone)),
-            false => Err(damaged(chunk::Damaged)),
-        }
-    }
 }
 
 impl Purge {
@@ -199,19 +183,10 @@ impl Purge {
         rows.collect()
     }
 
-    /// What a batch says that detectors knew, without what was said anew since.
-    fn states_that_stay(&self, mut states: &[u8], batch: i64) -> Result<Vec<u8>> {
-        let mut left = Vec::with_capacity(states.len());
-        while let Some((device, state)) = take_blob(&mut states) {
-            let at = self.task.devices.iter().position(|(number, _)| *number == device);
-            if at.and_then(|at| self.anew.get(at)).is_none_or(|anew| batch >= *anew) {
-                put_blob(&mut left, device, state);
-            }
-        }
-        match states.is_empty() {
-            true => Ok(left),
-            false => Err(damaged(chunk::Damaged)),
-        }
+    /// Whether what a batch says that detectors knew was not said anew since.
+    fn knows(&self, device: u32, batch: i64) -> bool {
+        let at = self.task.devices.iter().position(|(number, _)| *number == device);
+        at.and_then(|at| self.anew.get(at)).is_none_or(|anew| batch >= *anew)
     }
 
     fn is_open(&self) -> bool {
@@ -227,12 +202,12 @@ impl Purge {
 }
 
 /// What a slice did to one device in memory.
-struct Emptied {
-    device: u32,
-    start_ms: i64,
-    state: DeviceState,
-    forgotten: bool,
-    last: Option<Reading>,
+pub(crate) struct Emptied {
+    pub(crate) device: u32,
+    pub(crate) start_ms: i64,
+    pub(crate) state: DeviceState,
+    pub(crate) forgotten: bool,
+    pub(crate) last: Option<Reading>,
 }
 
 impl Writer {
@@ -317,7 +292,12 @@ impl Writer {
 
     /// A batch with no readings that says what detectors know now: it comes after those that said
     /// more.
-    fn log_states(&self, connection: &Connection, batch: i64, states: &[u8]) -> Result<()> {
+    pub(crate) fn log_states(
+        &self,
+        connection: &Connection,
+        batch: i64,
+        states: &[u8],
+    ) -> Result<()> {
         connection
             .prepare_cached(
                 "INSERT INTO batch (id, now_ms, registry_version, rules, weather, readings, rows, states)
@@ -334,14 +314,14 @@ impl Writer {
         Ok(())
     }
 
-    fn wait_no_more(&mut self, events: &[i64]) {
+    pub(crate) fn wait_no_more(&mut self, events: &[i64]) {
         if !events.is_empty() {
             events.iter().for_each(|event| self.waiting.set(*event, None));
             self.show_wanted();
         }
     }
 
-    fn forget(&mut self, emptied: Vec<Emptied>) {
+    pub(crate) fn forget(&mut self, emptied: Vec<Emptied>) {
         let mut histories = write(&self.live.histories);
         let mut fleet = write(&self.live.fleet);
         for Emptied { device, start_ms, state, forgotten, last } in emptied {
@@ -404,52 +384,30 @@ impl Writer {
     fn purge_log(&mut self, purge: &mut Purge, done: i64) -> Result<()> {
         let shared = self.core.registry.clone();
         let registry = shared.read();
-        let transaction = self.store.connection.unchecked_transaction()?;
-        let (mut log, mut pass) = (self.log.clone(), self.pass);
-        let mut select = transaction.prepare_cached(
-            "SELECT id, rows, states FROM batch WHERE id > ?1 AND id <= ?2 ORDER BY id",
-        )?;
-        let (mut next, mut seen) = (None, 0);
-        let mut rows = select.query((done, purge.anew.last().copied().unwrap_or_default()))?;
-        while let Some(row) = rows.next()? {
-            let id: i64 = row.get(0)?;
-            let (was_rows, was_states) = (row.get_ref(1)?.as_blob()?, row.get_ref(2)?.as_blob()?);
-            let (left, gone) = purge.task.rows_that_stay(was_rows, &registry)?;
-            let states = purge.states_that_stay(was_states, id)?;
-            let bytes = (was_rows.len() - left.len() + was_states.len() - states.len()) as u64;
-            if bytes > 0 {
-                transaction
-                    .prepare_cached("UPDATE batch SET readings = readings - ?2, rows = ?3, states = ?4 WHERE id = ?1")?
-                    .execute((id, gone as i64, left, states))?;
-                log.shrink(&transaction, id, Size { readings: gone, bytes })?;
-                if let Pass::Sealing { mark, size, .. } = &mut pass
-                    && id <= *mark
-                {
-                    *size -= Size { readings: gone, bytes };
-                }
-            }
-            seen += was_rows.len() + was_states.len();
-            if seen >= LOG_BYTES {
-                next = Some(id);
-                break;
-            }
-        }
-        drop(rows);
-        drop(select);
-        transaction.commit()?;
-        (self.log, self.pass) = (log, pass);
+        let task = &purge.task;
+        let stays = |device, reading: &Reading| {
+            task.owned(device).is_none_or(|owned| task.stays(owned, &registry, reading.time_ms))
+        };
+        let until = purge.anew.last().copied().unwrap_or_default();
+        let next =
+            self.thin_log((done, until), stays, |device, batch| purge.knows(device, batch))?;
         purge.step = next.map_or(Step::File, |done| Step::Log { done });
         Ok(())
     }
 
-    /// Empties the file's own log, which still holds the pages as they were.
+    /// Empties the file's own log, which still holds the pages as they were; returns whether nobody
+    /// read it.
+    pub(crate) fn empty_log_of_file(&self) -> Result<bool> {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy: i64 = self.store.connection.query_row(checkpoint, [], |row| row.get(0))?;
+        Ok(busy == 0)
+    }
+
     fn purge_file(&mut self, purge: &mut Purge) -> Result<Sliced> {
-        let connection = &self.store.connection;
-        let busy: i64 =
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy != 0 {
+        if !self.empty_log_of_file()? {
             return Ok(Sliced::Waits);
         }
+        let connection = &self.store.connection;
         if !purge.task.elsewhere.is_empty() {
             purge.step = Step::Elsewhere;
             return Ok(Sliced::GoesOn);
@@ -475,7 +433,7 @@ impl Writer {
 }
 
 /// How a slice ended.
-enum Sliced {
+pub(crate) enum Sliced {
     GoesOn,
     /// Somebody reads the file: try again in a moment.
     Waits,

@@ -32,6 +32,10 @@ impl Rows {
         self.count += other.count;
     }
 
+    pub(crate) fn first(&self) -> Option<Reading> {
+        decode(&mut self.bytes.as_slice())
+    }
+
     /// The last one in history order.
     pub(crate) fn last(&self) -> Option<Reading> {
         decode(&mut self.bytes.get(self.last_at as usize..)?)

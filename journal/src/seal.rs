@@ -106,6 +106,19 @@ impl Sealer<'_> {
         Ok(slice)
     }
 
+    /// Seals one device outside a pass; returns where its open stretch starts now.
+    pub(crate) fn seal_alone(&self, number: u32) -> Result<Option<i64>> {
+        let mut slice = Slice {
+            pass: Pass::Idle,
+            sealed: Vec::new(),
+            window: self.window,
+            log: Log::default(),
+            passed_over: 0,
+        };
+        self.seal_device(number, &[], &mut slice)?;
+        Ok(slice.sealed.first().map(|sealed| sealed.start_ms))
+    }
+
     /// Seals devices from `next` on; returns where to go on.
     fn seal(
         &self,

@@ -67,14 +67,15 @@ pub(crate) struct Sorted<'a> {
 /// A quarantined payload is kept up to this size: enough to see what it was.
 pub(crate) const QUARANTINED_BYTES: usize = 64 << 10;
 
-/// Sorts `arrivals` and counts everything but what is stored or duplicate.
+/// Sorts `arrivals` and counts everything but what is stored or duplicate. Readings from before
+/// `since_ms` are not kept any more.
 ///
 /// `taken` are the rows of the quarantine that are tried again. An attempt at a row that is gone,
 /// or comes a second time, is nothing.
 pub(crate) fn sort<'a>(
     arrivals: &'a [Arrival],
     registry: &Registry,
-    now_ms: i64,
+    (now_ms, since_ms): (i64, i64),
     taken: &mut HashMap<i64, Option<Reason>>,
     counts: &mut Counts,
 ) -> Sorted<'a> {
@@ -94,7 +95,8 @@ pub(crate) fn sort<'a>(
             Some(Some(reason)) => reason.into_iter().for_each(|reason| counts.retry(reason)),
         }
         let row = arrival.retry_of;
-        let mut sorter = Sorter { arrival, row, registry, now_ms, counts, sorted: &mut sorted };
+        let mut sorter =
+            Sorter { arrival, row, registry, now_ms, since_ms, counts, sorted: &mut sorted };
         match &arrival.decoded {
             Message::Insurer(message) => sorter.insurer(message),
             Message::Device(Ok(decoded)) => {
@@ -141,6 +143,7 @@ struct Sorter<'a, 'b> {
     row: Option<i64>,
     registry: &'b Registry,
     now_ms: i64,
+    since_ms: i64,
     counts: &'b mut Counts,
     sorted: &'b mut Sorted<'a>,
 }
@@ -202,8 +205,10 @@ impl<'a> Sorter<'a, '_> {
     fn refusal(&self, device: &Known, time_ms: i64) -> Option<Reason> {
         match device.owner_at(time_ms) {
             None => Some(Reason::NoOwner),
-            Some(owner) if self.registry.may_keep(owner, time_ms, self.now_ms) => None,
-            Some(_) => Some(Reason::NoConsent),
+            Some(owner) if !self.registry.may_keep(owner, time_ms, self.now_ms) => {
+                Some(Reason::NoConsent)
+            }
+            Some(_) => (time_ms < self.since_ms).then_some(Reason::TooOld),
         }
     }
 
@@ -316,7 +321,7 @@ mod tests {
         let mut counts = Counts::default();
         let arrivals = [arrival];
         let mut taken = HashMap::new();
-        let sorted = sort(&arrivals, &registry(), NOW_MS, &mut taken, &mut counts);
+        let sorted = sort(&arrivals, &registry(), (NOW_MS, i64::MIN), &mut taken, &mut counts);
         assert_eq!(sorted.kept.len(), kept);
         assert_eq!(counts.quarantined, quarantined.iter().copied().collect());
         assert_eq!(counts.refused, refused.iter().copied().collect());

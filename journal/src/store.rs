@@ -256,6 +256,7 @@ fn prepare(connection: &Connection, size: u64) -> Result<(), Refused> {
     connection.execute_batch(crate::feedback::TABLES)?;
     connection.execute_batch(crate::trips::TABLES)?;
     connection.execute_batch(crate::weather::TABLES)?;
+    connection.execute_batch(crate::retention::TABLES)?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What is in the outbox of somebody who withdrew or is erased: what waits is not sent, what was
-//! sent is deleted here, and the insurer is told to delete it there.
+//! sent is deleted here, and the insurer is told to delete it there. And what is there for longer
+//! than it shall be kept.
 //!
 //! A message keeps its place and its sequence number, with nothing in it but why, so that no
 //! subscriber looks for one that is missing.
@@ -94,6 +95,14 @@ impl Withheld<'_> {
             self.tell((customer, id), &insurer, &product, reason)?;
         }
         Ok(cleared)
+    }
+
+    /// When they have been kept for as long as they shall be, about `most` messages of before
+    /// `since_ms`.
+    pub(crate) fn outlive(mut self, since_ms: i64, most: usize) -> Result<Cleared> {
+        let condition = "position IN (SELECT position FROM trigger_out
+             WHERE said_ms < ?1 AND status NOT IN ('erased', 'notice') LIMIT ?2)";
+        self.clear(condition, (since_ms, most as i64), PrivacyReason::NoLongerKept)
     }
 
     /// Leaves of the messages nothing but their place.

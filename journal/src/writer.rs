@@ -24,6 +24,7 @@ use crate::recover::{
     conversion, last_position, load_histories, load_windows, secrets, show_fleet,
 };
 use crate::registry::SharedRegistry;
+use crate::retention::{Retention, Sweep};
 use crate::seal::Pass;
 use crate::sort::sort;
 use crate::store::{Store, meta, set_meta, widen_cache};
@@ -63,10 +64,9 @@ pub(crate) struct Writer {
     pub(crate) live: Arc<Live>,
     pub(crate) clock: Clock,
     pub(crate) horizon_ms: i64,
-    pub(crate) quarantine_keep_ms: i64,
+    pub(crate) retention: Retention,
     pub(crate) claim_wait_ms: i64,
     pub(crate) weather_wait_ms: i64,
-    pub(crate) weather_keep_ms: i64,
     pub(crate) log_most: u64,
     max_batch: usize,
     pub(crate) counts: Counts,
@@ -96,6 +96,9 @@ pub(crate) struct Writer {
     pub(crate) swept_ms: i64,
     /// Deletions under way, one after the other.
     pub(crate) purges: VecDeque<Purge>,
+    /// What goes because of its age, and when that is looked for again, by the clock.
+    pub(crate) sweep: Option<Sweep>,
+    pub(crate) next_sweep_ms: i64,
     /// Until when the next slice of a deletion waits, after one that could not be done.
     purge_later: Option<Instant>,
 }
@@ -144,10 +147,9 @@ impl Writer {
             live,
             clock: options.clock,
             horizon_ms: options.horizon_ms,
-            quarantine_keep_ms: options.quarantine_keep_ms,
+            retention: options.retention,
             claim_wait_ms: options.claim_wait_ms,
             weather_wait_ms: options.weather_wait_ms,
-            weather_keep_ms: options.weather_keep_ms,
             log_most: options.log_readings,
             max_batch: options.max_batch,
             counts,
@@ -168,6 +170,8 @@ impl Writer {
             cursors_since: None,
             swept_ms: 0,
             purges,
+            sweep: None,
+            next_sweep_ms: i64::MIN,
             purge_later: None,
         };
         writer.show_wanted();
@@ -267,13 +271,15 @@ impl Writer {
 
     /// Goes on with what is to be deleted, if it is time.
     fn go_on_deleting(&mut self) {
-        if !self.has_to_delete() || self.deletes_in() > Duration::ZERO {
+        let purges = self.has_to_delete();
+        if !purges && self.sweeps_in_ms() != Some(0) || self.deletes_in() > Duration::ZERO {
             return;
         }
-        let again = match self.purge() {
+        // What somebody asked for comes first.
+        let again = match if purges { self.purge() } else { self.sweep() } {
             Ok(at_once) => at_once,
             Err(error) => {
-                tracing::warn!(%error, "what may not be kept cannot be deleted yet; trying again");
+                tracing::warn!(%error, "what is not to be kept cannot be deleted yet; trying again");
                 false
             }
         };
@@ -300,7 +306,8 @@ impl Writer {
         let cursor = self.cursors_since.map(|since| CURSOR_DELAY.saturating_sub(since.elapsed()));
         let idle = Duration::from_secs(60);
         let purge = self.has_to_delete().then(|| self.deletes_in());
-        timer.into_iter().chain(cursor).chain(purge).min().unwrap_or(idle).min(idle)
+        let sweep = self.sweeps_in_ms().map(|ms| self.clock.real(ms).max(self.deletes_in()));
+        timer.into_iter().chain(cursor).chain(purge).chain(sweep).min().unwrap_or(idle).min(idle)
     }
 
     /// When the first claim or trip is to be looked at.
@@ -395,7 +402,8 @@ impl Writer {
         let registry = self.core.registry.read();
         let mut taken = quarantine::take_out(&transaction, arrivals)?;
         let now_ms = self.clock.now_ms();
-        let mut sorted = sort(arrivals, &registry, now_ms, &mut taken, &mut counts);
+        let since_ms = self.retention.readings_since_ms(now_ms);
+        let mut sorted = sort(arrivals, &registry, (now_ms, since_ms), &mut taken, &mut counts);
         let mut batch = Batch::new(self, &registry, &transaction, counts);
         for readings in sorted.kept.chunk_by(|a, b| a.device == b.device) {
             batch.device(readings)?;

@@ -112,7 +112,9 @@ fn what_makes_no_sense_is_refused_where_it_is_written() {
     check("[clock]\nspeed = nan", "clock.speed");
     check("[journal]\nhorizon = \"60d\"", "journal.horizon: must be from 5m to 30d");
     check("[journal]\nhorizon = \"1s\"", "journal.horizon");
-    check("[journal]\nquarantine_keep = \"1y\"", "datanaut.toml:2:19: ");
+    check("[retention]\nquarantine = \"1y\"", "datanaut.toml:2:14: ");
+    check("[retention]\nquarantine = \"31d\"", "2:1: retention.quarantine: must be from 1h");
+    check("[retention]\nreadings = \"30d\"", "2:1: retention.readings: must be at least 31d");
     check("[journal]\nmax_batch = 0", "journal.max_batch");
     check("[data]\ndir = \"\"", "data.dir");
 }

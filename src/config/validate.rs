@@ -18,9 +18,6 @@ pub(crate) struct Wrong {
 const SHORTEST_HORIZON: Duration = Duration::from_mins(5);
 /// States of all devices are kept for the horizon, and a late reading computes it again.
 const LONGEST_HORIZON: Duration = Duration::from_hours(30 * 24);
-/// Long enough to look at it once, not so long that it becomes a second archive of people's data.
-const QUARANTINE_KEEP: std::ops::RangeInclusive<Duration> =
-    Duration::from_hours(1)..=Duration::from_hours(30 * 24);
 /// A batch waits in memory and its senders wait for their acknowledgement.
 const LARGEST_BATCH: usize = 100_000;
 /// At this, one real second is more than a day: time-outs in the server's time stop to make sense.
@@ -64,6 +61,7 @@ impl Config {
         self.validate_collecting()?;
         self.validate_webhooks()?;
         self.validate_journal()?;
+        self.retention.validate()?;
         self.influx.as_ref().map_or(Ok(()), Influx::validate)
     }
 
@@ -102,9 +100,6 @@ impl Config {
         }
         if journal.claim_wait > LONGEST_HORIZON {
             return wrong("journal.claim_wait", "must be at most 30d");
-        }
-        if !QUARANTINE_KEEP.contains(&journal.quarantine_keep) {
-            return wrong("journal.quarantine_keep", "must be from 1h to 30d");
         }
         if !(1..=LARGEST_BATCH).contains(&journal.max_batch) {
             return wrong("journal.max_batch", format!("must be from 1 to {LARGEST_BATCH}"));

@@ -7,14 +7,11 @@ use ingest::weather::Kind as Live;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess};
 
 use super::validate::{Wrong, wrong};
-use super::{Config, duration_text};
+use super::{Config, duration_text, some_duration};
 
 /// A day's work for an insurer's trigger to wait is too long; and what waits is looked at again
 /// with each answer.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
-/// Each hour of each cell takes 80 bytes of memory.
-const KEEP: std::ops::RangeInclusive<Duration> =
-    Duration::from_hours(24)..=Duration::from_hours(90 * 24);
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(2);
 const SHORTEST_REFRESH: Duration = Duration::from_mins(1);
 /// Every join looks at all of them.
@@ -29,19 +26,11 @@ pub(crate) struct Weather {
     /// How long a trigger waits for weather that a feed may still give.
     #[serde(deserialize_with = "duration_text")]
     pub(crate) wait: Duration,
-    /// How long rows are kept after their hour.
-    #[serde(deserialize_with = "duration_text")]
-    pub(crate) keep: Duration,
 }
 
 impl Default for Weather {
     fn default() -> Self {
-        Self {
-            feed: Feeds::Synthetic,
-            seed: 1,
-            wait: Duration::from_secs(5),
-            keep: Duration::from_hours(7 * 24),
-        }
+        Self { feed: Feeds::Synthetic, seed: 1, wait: Duration::from_secs(5) }
     }
 }
 
@@ -156,18 +145,11 @@ impl Feed {
     }
 }
 
-fn some_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
-    duration_text(input).map(Some)
-}
-
 impl Config {
     pub(super) fn validate_weather(&self) -> Result<(), Wrong> {
         let weather = &self.weather;
         if weather.wait > LONGEST_WAIT {
             return wrong("weather.wait", "must be at most 10m");
-        }
-        if !KEEP.contains(&weather.keep) {
-            return wrong("weather.keep", "must be from 1d to 90d");
         }
         let Feeds::Named(feeds) = &weather.feed else { return Ok(()) };
         if feeds.is_empty() || feeds.len() > MOST_FEEDS {

@@ -9,6 +9,7 @@ mod contracts;
 mod metrics;
 mod page;
 mod site;
+mod slow;
 mod stream;
 
 use ingest::Clock;

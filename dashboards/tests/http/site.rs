@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dashboards::{App, BrokerState, Info, Ports, ServeError, Webhook, serve};
+use dashboards::{App, BrokerState, Info, Limits, Ports, ServeError, Webhook, serve};
 use deliver::influx::InfluxReport;
 use enrich::World;
 use enrich::places::Atlas;
@@ -79,6 +79,14 @@ pub struct Site {
 
 impl Site {
     pub async fn start(listen: &str) -> Self {
+        Self::start_with(listen, Limits::within(20_000)).await
+    }
+
+    pub async fn limited(limits: Limits) -> Self {
+        Self::start_with("127.0.0.1:0", limits).await
+    }
+
+    async fn start_with(listen: &str, limits: Limits) -> Self {
         let data = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let started = Journal::start(Options {
@@ -87,11 +95,10 @@ impl Site {
             world: World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) },
             weather: "synthetic".to_owned(),
             weather_wait_ms: 5_000,
-            weather_keep_ms: 7 * 86_400_000,
             rules: RuleSet::shipped().unwrap(),
             clock: clock.clone(),
             horizon_ms: 72 * 3_600_000,
-            quarantine_keep_ms: 86_400_000,
+            retention: journal::Retention::default(),
             claim_wait_ms: 3_600_000,
             max_batch: 5_000,
             log_readings: 100_000,
@@ -135,9 +142,10 @@ impl Site {
         let listener = TcpListener::bind(listen).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(Ports { plain: listener, tls: None }, app, async {
-            stopped.await.ok();
-        }));
+        let server =
+            tokio::spawn(serve(Ports { plain: listener, tls: None, limits }, app, async {
+                stopped.await.ok();
+            }));
         let live = journal.live();
         Self {
             addr,

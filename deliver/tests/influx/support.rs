@@ -88,10 +88,9 @@ impl Bench {
             rules: RuleSet::shipped().unwrap(),
             clock: clock.clone(),
             horizon_ms: 72 * 3_600_000,
-            quarantine_keep_ms: 7 * 86_400_000,
+            retention: journal::Retention::default(),
             claim_wait_ms: 3_600_000,
             weather_wait_ms: 5_000,
-            weather_keep_ms: 7 * 86_400_000,
             max_batch: 5_000,
             // So few that what waits is sealed meanwhile.
             log_readings: 20,

@@ -50,8 +50,8 @@ impl Limits {
     }
 }
 
-/// The soft limit on open files.
-pub(super) fn open_files() -> usize {
+/// How many files this process may have open.
+pub fn open_files() -> usize {
     std::fs::read_to_string("/proc/self/limits")
         .ok()
         .and_then(|limits| soft_limit(&limits))

@@ -40,6 +40,7 @@ use connections::Connections;
 use desk::Desk;
 use encrypted::Encrypted;
 use limits::Limits;
+pub use limits::open_files;
 
 /// What decodes a payload, given its topic and now in milliseconds.
 type Decode = Box<dyn Fn(&str, &Bytes, i64) -> Message + Send + Sync>;

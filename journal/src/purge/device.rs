@@ -199,7 +199,7 @@ impl About<'_> {
     }
 }
 
-fn put_chunk(
+pub(crate) fn put_chunk(
     connection: &Connection,
     (window, device, start_ms): (i64, u32, i64),
     state: &DeviceState,

@@ -39,7 +39,7 @@ impl Trial {
             .filter_map(|device| histories.get(device))
             .map(|history| history.open.count())
             .sum();
-        let kept = counts.stored - counts.deleted;
+        let kept = counts.stored - counts.deleted - counts.aged.readings;
         assert_eq!(sealed + open as u64, kept, "sealed and open are all that is stored");
         let released = "SELECT count(*) FROM trigger_out WHERE outcome IN ('released', 'withheld')";
         assert_eq!(self.query(released) as u64, counts.triggers_released);

@@ -11,6 +11,7 @@ mod full;
 mod order;
 mod quarantine;
 mod report;
+mod retention;
 mod rights;
 mod said;
 mod subject;
@@ -33,7 +34,7 @@ use crate::handle::Options;
 use crate::log::Followers;
 use crate::store::Store;
 use crate::writer::Writer;
-use crate::{Change, Counts, Reader};
+use crate::{Change, Counts, Reader, Retention};
 
 pub(crate) const NOW_MS: i64 = 1_768_478_400_000;
 
@@ -154,6 +155,7 @@ pub(crate) struct Trial {
     writer: Option<Writer>,
     log_readings: u64,
     horizon_ms: i64,
+    pub(crate) retention: Retention,
     now_ms: i64,
     /// What was sent and acknowledged: device and reading.
     sent: Vec<(&'static str, Reading)>,
@@ -180,6 +182,7 @@ impl Trial {
             writer: None,
             log_readings,
             horizon_ms,
+            retention: Retention::default(),
             now_ms: NOW_MS,
             sent: Vec::new(),
             followers,
@@ -196,11 +199,10 @@ impl Trial {
             world: borrow_world(),
             weather: "synthetic 1".to_owned(),
             weather_wait_ms: 5_000,
-            weather_keep_ms: 7 * 86_400_000,
             rules: RuleSet::shipped().unwrap(),
             clock: Clock::scaled(self.now_ms, 0.0),
             horizon_ms: self.horizon_ms,
-            quarantine_keep_ms: 7 * 86_400_000,
+            retention: self.retention.clone(),
             claim_wait_ms: 3_600_000,
             max_batch: 5_000,
             log_readings: self.log_readings,

@@ -47,7 +47,7 @@ impl Trial {
     }
 
     /// Every reading in the file, sealed or in the log, and in memory.
-    fn kept_anywhere(&self) -> Vec<(u32, Reading)> {
+    pub(super) fn kept_anywhere(&self) -> Vec<(u32, Reading)> {
         let connection = &self.writer().store.connection;
         let mut found = Vec::new();
         let mut chunks = connection.prepare("SELECT device, columns FROM chunk").unwrap();
