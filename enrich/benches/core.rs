@@ -212,7 +212,16 @@ fn crossing() -> Event {
 }
 
 fn occasion<'a>(event: &'a Event, registry: &'a Registry, world: &'a World) -> Occasion<'a> {
-    Occasion { event, reading: None, customer: 0, registry, world, now_ms: NOW_MS }
+    Occasion {
+        event,
+        reading: None,
+        device: None,
+        booked: &[],
+        customer: 0,
+        registry,
+        world,
+        now_ms: NOW_MS,
+    }
 }
 
 /// Fixes within 40 km around a place.

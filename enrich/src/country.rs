@@ -26,6 +26,11 @@ impl Country {
         std::str::from_utf8(&self.0).unwrap_or("??")
     }
 
+    /// Those that have a name here.
+    pub(crate) fn known() -> impl Iterator<Item = Self> {
+        NAMES.iter().filter_map(|(code, ..)| Self::new(code))
+    }
+
     /// The country's name in `language` (`nl`, otherwise English); its code where we have none.
     #[must_use]
     pub fn name(&self, language: &str) -> &str {

@@ -1,13 +1,14 @@
 //! A reading with what was known around it.
 
 use ingest::{Fix, Reading};
-use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::Country;
 use crate::law::{self, Duty};
-use crate::places::{Atlas, Whereabouts};
+use crate::places::{Atlas, Details, Whereabouts};
 use crate::road::{Condition, Inputs, Road};
+use crate::trigger::at;
 use crate::weather::Feed;
 
 /// What the core looks things up in. The same world gives the same answers for ever.
@@ -30,12 +31,17 @@ impl World {
     #[must_use]
     pub fn tyre_duty(&self, fix: &Fix, country: Country, time_ms: i64, road: Condition) -> Duty {
         let here = self.atlas.details(fix);
-        let zone = here.time_zone.and_then(|zone| TimeZone::get(zone).ok());
-        let time = Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH);
-        let date = time.to_zoned(zone.unwrap_or(TimeZone::UTC)).date();
+        // On a border the nearest region may be the other country's.
         let region = here.region.and_then(|region| region.iso());
-        law::duty(country, region.as_deref(), date, road)
+        let region = region.filter(|iso| iso.starts_with(country.code()));
+        law::duty(country, region.as_deref(), day(&here, time_ms), road)
     }
+}
+
+/// The day it is at a place.
+pub(crate) fn day(here: &Details, time_ms: i64) -> Date {
+    let zone = here.time_zone.and_then(|zone| TimeZone::get(zone).ok());
+    at(time_ms).to_zoned(zone.unwrap_or(TimeZone::UTC)).date()
 }
 
 /// A reading, whose it was, and where that is. Its weather is the row of that place and hour, looked

@@ -55,6 +55,11 @@ pub trait Happened {
     /// Where it happened, as well as the readings tell.
     fn place(&self) -> Option<Fix>;
 
+    /// The country it is about, where it knows better than its place, which may lie on a border.
+    fn country(&self) -> Option<Country> {
+        None
+    }
+
     /// What an insurer may be told of it: the countries, never the track.
     fn told(&self) -> BTreeMap<String, serde_json::Value>;
 
@@ -115,6 +120,10 @@ impl Happened for BorderCrossed {
 
     fn place(&self) -> Option<Fix> {
         Fix::new(self.lat, self.lon, None)
+    }
+
+    fn country(&self) -> Option<Country> {
+        Some(self.to)
     }
 
     fn told(&self) -> BTreeMap<String, serde_json::Value> {

@@ -167,7 +167,9 @@ impl Answer {
             event: "trigger_marked".to_owned(),
             happened_at: at(feedback.time_ms),
             told: told.map(|(name, value)| (name.to_owned(), value)).into(),
+            facts: BTreeMap::new(),
             offer: OfferData {
+                also: Vec::new(),
                 kind: self.kind().to_owned(),
                 valid_until: at(Self::expires_ms(feedback)),
             },

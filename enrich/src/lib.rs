@@ -36,4 +36,4 @@ pub use enriched::{EnrichedReading, World};
 pub use event::{BorderCrossed, Cause, Change, Event, Happened, compare};
 pub use fact::{Fact, Field, Type};
 pub use here::{Certainty, Here, Risk};
-pub use trip::TripAhead;
+pub use trip::{Booked, TripAhead};

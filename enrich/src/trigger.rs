@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use crate::rules::{Firing, Text, Value};
 use crate::weather::Joined;
-use crate::{Cause, Event};
+use crate::{Booked, Cause, Event};
 
 /// The version of the shape of `data`; an older one stays readable under its own address.
 pub const DATASCHEMA: &str = "urn:datanaut:schema:trigger:1";
@@ -75,6 +75,9 @@ pub struct TriggerData {
     #[serde(flatten)]
     pub told: BTreeMap<String, serde_json::Value>,
     pub offer: OfferData,
+    /// What the rule tells by name; what is not known is null.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, serde_json::Value>,
     pub explanation: Text,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
@@ -90,6 +93,9 @@ pub struct RuleRef {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OfferData {
     pub kind: String,
+    /// What else the explanation says, by kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     pub valid_until: Timestamp,
 }
 
@@ -130,6 +136,9 @@ pub struct FullEvidence {
     /// The reading that caused it, where it is still there.
     #[serde(default)]
     pub reading: Option<Reading>,
+    /// What the customer had booked with the policy's insurer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub booked: Vec<Booked>,
     pub weather: Option<Joined>,
     pub rule: RuleRef,
     pub registry_version: u64,
@@ -158,7 +167,12 @@ pub fn data(
         event: event.happening.name().to_owned(),
         happened_at: at(event.time_ms),
         told: event.happening.told(),
-        offer: OfferData { kind: firing.offer.to_owned(), valid_until: at(firing.expires_ms) },
+        offer: OfferData {
+            kind: firing.offer.to_owned(),
+            also: firing.also.iter().map(|kind| (*kind).to_owned()).collect(),
+            valid_until: at(firing.expires_ms),
+        },
+        facts: firing.facts.iter().map(|(name, fact)| ((*name).to_owned(), fact.clone())).collect(),
         explanation: firing.explanation.clone(),
         value: firing.rule.value.clone(),
         evidence: Evidence { weather: shown(weather), hash: sha256_hex(evidence.as_bytes()) },

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ingest::Fix;
 use ingest::report::Trip;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use crate::event::Happened;
 use crate::fact::{Fact, Field, Type};
+use crate::places::Named;
 use crate::trigger::at;
 use crate::{Cause, Event, Happening};
 
@@ -42,7 +44,10 @@ pub struct TripAhead {
     /// Where to, as the insurer wrote it.
     #[serde(default)]
     pub place: Option<Box<str>>,
-    /// The same in degrees.
+    /// What stands behind these words, where there was nothing else: `one`, `several`, `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Box<str>>,
+    /// The same in degrees; of a place in words the middle of the town.
     #[serde(default)]
     pub lat: Option<f64>,
     #[serde(default)]
@@ -56,15 +61,21 @@ impl TripAhead {
     /// begins, and its weather is that of then.
     #[must_use]
     pub fn event(trip: &Trip, time_zone: &str) -> Event {
-        let begins = at(trip.from_ms).to_zoned(zone(time_zone)).date().to_string();
+        let (fix, named) = match (trip.fix, trip.place.as_deref().map(Named::look_up)) {
+            (Some(fix), _) => (Some(fix), None),
+            (None, Some(named)) => (named.town().map(|town| town.fix), Some(named.name().into())),
+            (None, None) => (None, None),
+        };
+        let begins = day_of(trip.from_ms, time_zone).to_string();
         let ahead = Self {
             id: trip.id.clone(),
             from_ms: trip.from_ms,
             to_ms: trip.to_ms,
             begins,
             place: trip.place.clone(),
-            lat: trip.fix.map(|fix| fix.lat()),
-            lon: trip.fix.map(|fix| fix.lon()),
+            named,
+            lat: fix.map(|fix| fix.lat()),
+            lon: fix.map(|fix| fix.lon()),
             activities: trip.activities.clone(),
         };
         Event {
@@ -96,6 +107,31 @@ impl TripAhead {
             cover.map(|(cover, _)| (&**activity, *cover))
         })
     }
+}
+
+/// A journey that a customer has booked, as far as it says how long one they are on will last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Booked {
+    /// Who reported it: nobody else learns of it.
+    pub insurer: Box<str>,
+    pub from_ms: i64,
+    pub to_ms: i64,
+}
+
+/// Somebody may set out so long before what they booked begins. Our own choice.
+const SET_OUT_MS: i64 = 24 * 3_600_000;
+
+impl Booked {
+    /// Whether somebody may be on it at that time.
+    #[must_use]
+    pub fn holds(&self, time_ms: i64) -> bool {
+        self.from_ms - SET_OUT_MS <= time_ms && time_ms < self.to_ms
+    }
+}
+
+/// The day it is then for somebody who lives by that time zone.
+pub(crate) fn day_of(time_ms: i64, time_zone: &str) -> Date {
+    at(time_ms).to_zoned(zone(time_zone)).date()
 }
 
 /// A time zone that nobody knows is UTC.
@@ -138,6 +174,9 @@ impl Happened for TripAhead {
             trip.insert("activity".to_owned(), activity.into());
             trip.insert("cover".to_owned(), cover.into());
         }
+        if let (Some(named), Some(trip)) = (&self.named, trip.as_object_mut()) {
+            trip.insert("place_named".to_owned(), named.as_ref().into());
+        }
         BTreeMap::from([("trip".to_owned(), trip)])
     }
 
@@ -177,6 +216,7 @@ mod tests {
                 to_ms: 0,
                 begins: String::new(),
                 place: None,
+                named: None,
                 lat: None,
                 lon: None,
                 activities: activities.iter().map(|word| (*word).into()).collect(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use enrich::registry::{Known, Registry};
 use enrich::rules::RuleSet;
-use enrich::{DeviceState, Event, World};
+use enrich::{Booked, DeviceState, Event, World};
 use ingest::Reading;
 use ingest::report::{Claim, Report};
 use rusqlite::{Connection, OptionalExtension};
@@ -19,6 +19,7 @@ use crate::recover::load_histories;
 use crate::registry::stored;
 use crate::seal::{base, damaged, decode_state};
 use crate::store::open_reader;
+use crate::trips;
 
 /// What a journal held when it was opened: the registry, the rules in force, and every device's
 /// history, which is read device by device.
@@ -30,6 +31,7 @@ pub struct Archive {
     rules: Option<RuleSet>,
     /// The open ends of the histories, which may be sealed while we read.
     open: Histories,
+    booked: HashMap<u32, Vec<Booked>>,
 }
 
 /// What the core made of a device's history.
@@ -52,7 +54,14 @@ impl Archive {
         let mut open = Histories::default();
         load_histories(&transaction, &mut open)?;
         let rules = rules_in_force(&transaction)?;
-        Ok(Self { dir: dir.to_owned(), registry, rules, open })
+        let booked = booked_by_all(&transaction)?;
+        Ok(Self { dir: dir.to_owned(), registry, rules, open, booked })
+    }
+
+    /// What a customer has booked.
+    #[must_use]
+    pub fn booked(&self, customer: u32) -> &[Booked] {
+        self.booked.get(&customer).map(Vec::as_slice).unwrap_or_default()
     }
 
     #[must_use]
@@ -187,6 +196,16 @@ impl Archive {
         };
         Ok((state, readings))
     }
+}
+
+fn booked_by_all(connection: &Connection) -> rusqlite::Result<HashMap<u32, Vec<Booked>>> {
+    let mut who = connection.prepare("SELECT DISTINCT customer FROM report WHERE kind = 'trip'")?;
+    let who = who.query_map([], |row| row.get(0))?;
+    who.map(|customer| {
+        let customer = customer?;
+        Ok((customer, trips::booked(connection, customer)?))
+    })
+    .collect()
 }
 
 fn rules_in_force(connection: &Connection) -> rusqlite::Result<Option<RuleSet>> {

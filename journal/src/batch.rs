@@ -44,6 +44,8 @@ pub(crate) struct Done {
     pub(crate) weather: WeatherDone,
     /// When the first booked trip is due.
     pub(crate) next_trip_ms: Option<i64>,
+    /// Whether some booked trip lacks its weather.
+    pub(crate) trips_ask: bool,
     /// Claims that are watched from now on, or no more.
     pub(crate) claims: Vec<(i64, Option<Watched>)>,
 }
@@ -230,8 +232,14 @@ impl<'a> Batch<'a> {
                 *self.counts.reports.entry(kind).or_default() += 1;
                 match reported.report {
                     Report::Claim(claim) => {
-                        for before in claims::corrected(self.connection, number)? {
+                        for (before, whose) in claims::corrected(self.connection, number)? {
                             self.watch(before, None)?;
+                            if whose != customer {
+                                let windows = &self.writer.windows;
+                                let readings = Readings { new: &[], history: None, windows };
+                                let insurer = reported.insurer;
+                                self.outbox(readings).take_back_claim(insurer, claim, whose)?;
+                            }
                         }
                         let watched = claims::begin(self.registry, claim, customer, self.now_ms);
                         self.watch(number, Some(watched))?;
@@ -448,6 +456,7 @@ impl<'a> Batch<'a> {
             swept_ms,
             weather: self.weather,
             next_trip_ms: trips::next_ms(self.connection)?,
+            trips_ask: trips::ask(self.connection)?,
             claims: self.claims,
         })
     }

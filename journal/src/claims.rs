@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use enrich::World;
 use enrich::claim::{AROUND_MS, Around, Car, Context, LEGAL_BASIS};
 use enrich::detect::tyres::Tyre;
 use enrich::registry::{Product, Registry};
@@ -20,8 +21,9 @@ use crate::chunk;
 use crate::history::History;
 use crate::message::Message;
 use crate::outbox::{Entry, Outbox, Outcome, json, says_the_same, to_json};
-use crate::said::{next_sequence, said};
+use crate::said::{last_said_under, next_sequence, said};
 use crate::seal::{base, damaged, decode_state};
+use crate::waiting::place;
 
 /// How long a claim is looked at again when readings around it come: what a car had not sent by then
 /// is not expected any more.
@@ -30,17 +32,26 @@ const WATCHED_MS: i64 = 30 * 86_400_000;
 /// How long an answer is of use to who was away.
 const VALID_MS: i64 = 90 * 86_400_000;
 
+/// The event that answers have in the outbox: no device noticed one.
+const ANSWER: i64 = -1;
+
 /// Claims looked at in one transaction: each reads a stretch of history. The rest follow in the next.
 const LOOKED_AT: usize = 64;
 
 /// Weather is waited for this long where a feed may still give it.
 const WEATHER_MS: i64 = 10_000;
 
+/// Most claims whose weather feeds are asked for, the newest: it comes for all of them together, and
+/// is looked for with every answer of a feed.
+const MOST_ASKED: usize = 1_000;
+
 pub(crate) const TABLES: &str = "
     -- Claims that are watched: looked at when `due_ms` has come, or when a reading around them has.
     CREATE TABLE IF NOT EXISTS claim (
         report INTEGER PRIMARY KEY, customer INTEGER NOT NULL, device INTEGER,
-        time_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL);
+        time_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
+        -- Where the weather of its hour is still missing.
+        lat_e7 INTEGER, lon_e7 INTEGER);
 ";
 
 /// A claim that is watched.
@@ -53,7 +64,7 @@ pub(crate) struct Watched {
     pub(crate) due_ms: i64,
     /// When it is watched no more.
     pub(crate) until_ms: i64,
-    /// Where it waits for the weather of its hour.
+    /// Where the weather of its hour is missing and may still come, before it is answered or after.
     pub(crate) wants: Option<Fix>,
 }
 
@@ -63,10 +74,18 @@ pub(crate) struct Claims {
     by_report: BTreeMap<i64, Watched>,
     by_due: BTreeSet<(i64, i64)>,
     by_device: HashMap<u32, Vec<i64>>,
+    /// Those that lack their weather.
+    asking: BTreeSet<i64>,
 }
 
 impl Claims {
-    pub(crate) fn set(&mut self, report: i64, watched: Option<Watched>) {
+    /// Returns whether it begins or ends to lack its weather.
+    pub(crate) fn set(&mut self, report: i64, watched: Option<Watched>) -> bool {
+        let asks = watched.is_some_and(|watched| watched.wants.is_some());
+        let changes = match asks {
+            true => self.asking.insert(report),
+            false => self.asking.remove(&report),
+        };
         let before = match watched {
             Some(watched) => self.by_report.insert(report, watched),
             None => self.by_report.remove(&report),
@@ -83,6 +102,7 @@ impl Claims {
                 self.by_device.entry(device).or_default().push(report);
             }
         }
+        changes
     }
 
     pub(crate) fn get(&self, report: i64) -> Option<Watched> {
@@ -93,20 +113,47 @@ impl Claims {
         self.by_due.first().map(|(due_ms, _)| *due_ms)
     }
 
-    pub(crate) fn due(&self, now_ms: i64) -> Vec<i64> {
-        let due = self.by_due.range(..=(now_ms, i64::MAX));
-        due.take(LOOKED_AT).map(|(_, report)| *report).collect()
+    /// Those that are to be looked at now and, where `look` says to look, those whose weather has
+    /// come.
+    pub(crate) fn due(&self, now_ms: i64, world: &World, look: bool) -> Vec<i64> {
+        let due = self.by_due.range(..=(now_ms, i64::MAX)).map(|(_, report)| *report);
+        let due = due.take(LOOKED_AT);
+        if !look {
+            return due.collect();
+        }
+        let come = self
+            .asked()
+            .filter(|(_, fix, time_ms)| world.weather.as_of(fix, *time_ms, now_ms).is_some());
+        let mut reports: Vec<i64> = due.chain(come.map(|(report, ..)| report)).collect();
+        reports.sort_unstable();
+        reports.dedup();
+        reports
+    }
+
+    /// Whether some lack their weather.
+    pub(crate) fn ask(&self) -> bool {
+        !self.asking.is_empty()
     }
 
     /// Where and for when weather is waited for.
     pub(crate) fn wanted(&self) -> impl Iterator<Item = (Fix, i64)> {
-        self.by_report.values().filter_map(|watched| Some((watched.wants?, watched.time_ms)))
+        self.asked().map(|(_, fix, time_ms)| (fix, time_ms))
+    }
+
+    fn asked(&self) -> impl Iterator<Item = (i64, Fix, i64)> {
+        let newest = self.asking.iter().rev().take(MOST_ASKED);
+        newest.filter_map(|report| {
+            let watched = self.get(*report)?;
+            Some((*report, watched.wants?, watched.time_ms))
+        })
     }
 
     pub(crate) fn forget_customer(&mut self, customer: u32) {
         let theirs = self.by_report.iter().filter(|(_, watched)| watched.customer == customer);
         let theirs: Vec<i64> = theirs.map(|(report, _)| *report).collect();
-        theirs.into_iter().for_each(|report| self.set(report, None));
+        for report in theirs {
+            self.set(report, None);
+        }
     }
 
     /// The claims that readings of a device may say something new about.
@@ -133,8 +180,9 @@ impl Claims {
 
 pub(crate) fn load(connection: &Connection) -> Result<Claims> {
     let mut claims = Claims::default();
-    let mut select = connection
-        .prepare("SELECT report, customer, device, time_ms, due_ms, until_ms FROM claim")?;
+    let mut select = connection.prepare(
+        "SELECT report, customer, device, time_ms, due_ms, until_ms, lat_e7, lon_e7 FROM claim",
+    )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let watched = Watched {
@@ -143,7 +191,7 @@ pub(crate) fn load(connection: &Connection) -> Result<Claims> {
             time_ms: row.get(3)?,
             due_ms: row.get(4)?,
             until_ms: row.get(5)?,
-            wants: None,
+            wants: place(row.get(6)?, row.get(7)?),
         };
         claims.set(row.get(0)?, Some(watched));
     }
@@ -154,8 +202,9 @@ pub(crate) fn write(connection: &Connection, report: i64, watched: Option<Watche
     match watched {
         Some(watched) => connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO claim (report, customer, device, time_ms, due_ms, until_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR REPLACE INTO claim
+                     (report, customer, device, time_ms, due_ms, until_ms, lat_e7, lon_e7)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute((
                 report,
@@ -164,6 +213,8 @@ pub(crate) fn write(connection: &Connection, report: i64, watched: Option<Watche
                 watched.time_ms,
                 watched.due_ms,
                 watched.until_ms,
+                watched.wants.map(|fix| fix.lat_e7),
+                watched.wants.map(|fix| fix.lon_e7),
             ))?,
         None => {
             connection.prepare_cached("DELETE FROM claim WHERE report = ?1")?.execute([report])?
@@ -179,14 +230,15 @@ pub(crate) fn begin(registry: &Registry, claim: &Claim, customer: u32, now_ms: i
     Watched { customer, device, time_ms: claim.time_ms, due_ms: now_ms, until_ms, wants: None }
 }
 
-/// The reports that a report takes the place of: the same claim, as it was told before.
-pub(crate) fn corrected(connection: &Connection, report: i64) -> Result<Vec<i64>> {
+/// The reports that a report takes the place of, with their customers: the same claim, as it was told
+/// before.
+pub(crate) fn corrected(connection: &Connection, report: i64) -> Result<Vec<(i64, u32)>> {
     connection
         .prepare_cached(
-            "SELECT old.number FROM report AS old JOIN report AS new USING (insurer, kind, id)
+            "SELECT old.number, old.customer FROM report AS old JOIN report AS new USING (insurer, kind, id)
              WHERE new.number = ?1 AND old.number != ?1",
         )?
-        .query_map([report], |row| row.get(0))?
+        .query_map([report], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
 
@@ -278,6 +330,21 @@ struct Evidence<'a> {
 }
 
 impl Outbox<'_> {
+    /// Takes back what was answered of a claim that turns out to be about somebody else.
+    pub(crate) fn take_back_claim(
+        &mut self,
+        insurer: &str,
+        claim: &Claim,
+        customer: u32,
+    ) -> Result<()> {
+        let Some(customer) = self.registry.customer(customer) else { return Ok(()) };
+        let id = self.key.claim_id(insurer, &claim.id, &customer.id);
+        match last_said_under(self.connection, &id)? {
+            Some(last) => self.withdraw_said(last, ANSWER),
+            None => Ok(()),
+        }
+    }
+
     /// Answers a claim, or says until when it waits; `None`: it is watched no more.
     pub(crate) fn look(&mut self, looking: &Looking<'_>) -> Result<Option<Watched>> {
         let Looking { report, watched, stretch, .. } = *looking;
@@ -318,15 +385,16 @@ impl Outbox<'_> {
             now_ms,
         };
         let context = Context::of(&around);
-        let may_come = context.weather.value.is_none()
-            && self.world.weather.may_come(claim.time_ms, now_ms)
-            && now_ms < received_ms + WEATHER_MS;
-        if let Some(place) = context.place.value.as_ref().filter(|_| may_come) {
-            let (due_ms, wants) = (received_ms + WEATHER_MS, Some(place.fix));
-            return Ok(Some(Watched { due_ms, wants, ..watched }));
+        let may_come =
+            context.weather.value.is_none() && self.world.weather.may_come(claim.time_ms, now_ms);
+        let wants = context.place.value.as_ref().filter(|_| may_come).map(|place| place.fix);
+        let first_ms = received_ms + WEATHER_MS;
+        if wants.is_some() && now_ms < first_ms {
+            return Ok(Some(Watched { due_ms: first_ms, wants, ..watched }));
         }
         self.tell_claim((&*insurer, &claim, received_ms), watched, &context, &readings)?;
-        Ok(Some(Watched { due_ms: watched.until_ms, wants: None, ..watched }))
+        // What comes after all is said in a revision.
+        Ok(Some(Watched { due_ms: watched.until_ms, wants, ..watched }))
     }
 
     fn tell_claim(
@@ -357,11 +425,13 @@ impl Outbox<'_> {
         let before = said(self.connection, &id)?;
         let (status, revision, subject) = match before {
             None => (Status::Fired, 0, self.key.subject(insurer, &customer.id)),
-            Some(before) if says_the_same(before.data.as_ref(), &data) => return Ok(()),
+            Some(before) if !before.withdrawn && says_the_same(before.data.as_ref(), &data) => {
+                return Ok(());
+            }
             Some(before) => (Status::Revised, before.revision + 1, before.subject),
         };
         let customer = watched.customer;
-        let message = Message { id, subject, customer, event: -1, data, evidence };
+        let message = Message { id, subject, customer, event: ANSWER, data, evidence };
         let product = Product::WinterTyres.name();
         let sequence = next_sequence(self.connection, insurer, product)?;
         let event = message.event(self.now_ms, status, revision, Some(sequence));

@@ -15,6 +15,7 @@ use crate::history::History;
 use crate::message::{Message, kind, sequence_text, timestamp};
 use crate::said::{LastSaid, forget_held, last_said_of, next_sequence, said, told_around};
 use crate::seal::damaged;
+use crate::trips::booked;
 use crate::waiting::{self, Wanted};
 
 /// An event as the journal keeps it. Its cause is the one it was first found with.
@@ -189,7 +190,16 @@ impl Outbox<'_> {
             return Ok(None);
         };
         let (registry, world) = (self.registry, self.world);
-        let occasion = Occasion { event, reading: None, customer, registry, world, now_ms };
+        let occasion = Occasion {
+            event,
+            reading: None,
+            device: None,
+            booked: &[],
+            customer,
+            registry,
+            world,
+            now_ms,
+        };
         let due_ms =
             waiting::due_of(self.connection, number)?.unwrap_or(now_ms + self.weather_wait_ms);
         let wanted =
@@ -220,9 +230,12 @@ impl Outbox<'_> {
             true => self.readings.find(self.connection, device.number, &event.cause)?,
             false => None,
         };
+        let booked = booked(self.connection, customer)?;
         let answer = rules.answer(&Occasion {
             event,
             reading: reading.as_ref(),
+            device: Some(device.device.kind),
+            booked: &booked,
             customer,
             registry,
             world: self.world,
@@ -237,6 +250,12 @@ impl Outbox<'_> {
                 policy: firing.policy.id.to_string(),
                 event: event.clone(),
                 reading: reading.clone(),
+                booked: booked
+                    .iter()
+                    .filter(|booked| *booked.insurer == *firing.policy.insurer)
+                    .filter(|booked| booked.holds(event.time_ms))
+                    .cloned()
+                    .collect(),
                 weather: answer.weather.clone(),
                 rule: RuleRef { id: rule.id.clone(), version: rule.version },
                 registry_version: registry.version,
@@ -423,38 +442,42 @@ impl Outbox<'_> {
     pub(crate) fn take_back(&mut self, number: i64, kept: &[String]) -> Result<()> {
         forget_held(self.connection, number, kept)?;
         for last in last_said_of(self.connection, number)? {
-            if kept.contains(&last.event.id) || !self.may_hear(&last) {
-                continue;
+            if !kept.contains(&last.event.id) && self.may_hear(&last) {
+                self.withdraw_said(last, number)?;
             }
-            let sequence = next_sequence(self.connection, &last.insurer, &last.product)?;
-            let mut event = last.event;
-            event.revision += 1;
-            event.kind = kind(Status::Withdrawn);
-            event.time = timestamp(self.now_ms);
-            event.sequence = sequence_text(sequence);
-            let message = Message {
-                id: event.id.clone(),
-                subject: Subject { subject: event.subject.clone(), key_version: last.key_version },
-                customer: last.customer,
-                event: number,
-                data: event.data.clone(),
-                evidence: last.evidence,
-            };
-            self.insert(Entry {
-                message: &message,
-                event: &event,
-                status: Status::Withdrawn,
-                outcome: Outcome::Released,
-                reason: None,
-                counts: false,
-                insurer: &last.insurer,
-                product: &last.product,
-                purpose: &last.purpose,
-                sequence: Some(sequence),
-                expires_ms: last.expires_ms,
-            })?;
         }
         Ok(())
+    }
+
+    /// Takes back what was said of an event.
+    pub(crate) fn withdraw_said(&mut self, last: LastSaid, number: i64) -> Result<()> {
+        let sequence = next_sequence(self.connection, &last.insurer, &last.product)?;
+        let mut event = last.event;
+        event.revision += 1;
+        event.kind = kind(Status::Withdrawn);
+        event.time = timestamp(self.now_ms);
+        event.sequence = sequence_text(sequence);
+        let message = Message {
+            id: event.id.clone(),
+            subject: Subject { subject: event.subject.clone(), key_version: last.key_version },
+            customer: last.customer,
+            event: number,
+            data: event.data.clone(),
+            evidence: last.evidence,
+        };
+        self.insert(Entry {
+            message: &message,
+            event: &event,
+            status: Status::Withdrawn,
+            outcome: Outcome::Released,
+            reason: None,
+            counts: false,
+            insurer: &last.insurer,
+            product: &last.product,
+            purpose: &last.purpose,
+            sequence: Some(sequence),
+            expires_ms: last.expires_ms,
+        })
     }
 
     fn may_hear(&self, last: &LastSaid) -> bool {

@@ -3,7 +3,7 @@
 use enrich::privacy::Content;
 use enrich::relevance::Told;
 use enrich::trigger::{CloudEvent, Subject, TriggerData};
-use rusqlite::{Connection, OptionalExtension, Result};
+use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use crate::outbox::json;
 
@@ -58,6 +58,7 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
         .optional()
 }
 
+/// What stands of what was said about an event.
 pub(crate) fn last_said_of(connection: &Connection, event: i64) -> Result<Vec<LastSaid>> {
     let mut statement = connection.prepare_cached(
         "SELECT insurer, product, purpose, customer, expires_ms, body, evidence, key_version
@@ -65,19 +66,33 @@ pub(crate) fn last_said_of(connection: &Connection, event: i64) -> Result<Vec<La
          WHERE event = ?1 AND outcome = 'released' AND status NOT IN ('withdrawn', 'erased')
            AND revision = (SELECT max(revision) FROM trigger_out WHERE id = last.id)",
     )?;
-    let rows = statement.query_map([event], |row| {
-        Ok(LastSaid {
-            insurer: row.get(0)?,
-            product: row.get(1)?,
-            purpose: row.get(2)?,
-            customer: row.get(3)?,
-            expires_ms: row.get(4)?,
-            event: json(row, 5)?,
-            evidence: row.get(6)?,
-            key_version: row.get(7)?,
-        })
-    })?;
-    rows.collect()
+    statement.query_map([event], last_said)?.collect()
+}
+
+/// The same, said under an id.
+pub(crate) fn last_said_under(connection: &Connection, id: &str) -> Result<Option<LastSaid>> {
+    connection
+        .prepare_cached(
+            "SELECT insurer, product, purpose, customer, expires_ms, body, evidence, key_version
+             FROM trigger_out AS last
+             WHERE id = ?1 AND outcome = 'released' AND status NOT IN ('withdrawn', 'erased')
+               AND revision = (SELECT max(revision) FROM trigger_out WHERE id = last.id)",
+        )?
+        .query_row([id], last_said)
+        .optional()
+}
+
+fn last_said(row: &Row<'_>) -> Result<LastSaid> {
+    Ok(LastSaid {
+        insurer: row.get(0)?,
+        product: row.get(1)?,
+        purpose: row.get(2)?,
+        customer: row.get(3)?,
+        expires_ms: row.get(4)?,
+        event: json(row, 5)?,
+        evidence: row.get(6)?,
+        key_version: row.get(7)?,
+    })
 }
 
 pub(crate) fn next_sequence(connection: &Connection, insurer: &str, product: &str) -> Result<i64> {

@@ -9,7 +9,7 @@ const FILE: &str = "journal.sqlite";
 
 /// "DNJ1": says that the file is ours.
 const APPLICATION_ID: i64 = 0x444e_4a31;
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 
 /// A file up to this size is checked whole at every start, which takes well under a second.
 const CHECKED_WHOLE_BYTES: u64 = 64 << 20;

@@ -7,7 +7,7 @@ use enrich::registry::Registry;
 use enrich::rules::Occasion;
 use enrich::trigger::data;
 use enrich::weather::Joined;
-use enrich::{Event, TripAhead};
+use enrich::{Booked, Event, TripAhead, World};
 use ingest::Fix;
 use ingest::report::{Report, Trip};
 use rusqlite::{Connection, OptionalExtension, Result};
@@ -23,12 +23,16 @@ const LOOKED_AT: i64 = 64;
 /// Weather is waited for this long where a feed may still give it.
 const WEATHER_MS: i64 = 10_000;
 
+/// Most trips whose weather feeds are asked for at once: it is looked for with every answer.
+const MOST_ASKED: i64 = 1_000;
+
 pub(crate) const TABLES: &str = "
     -- Booked trips that are looked at when `due_ms` has come; `asks` for the weather there.
     CREATE TABLE IF NOT EXISTS trip (
         report INTEGER PRIMARY KEY, customer INTEGER NOT NULL, due_ms INTEGER NOT NULL,
         asks INTEGER NOT NULL);
     CREATE INDEX IF NOT EXISTS trip_by_due ON trip (due_ms);
+    CREATE INDEX IF NOT EXISTS trip_asks ON trip (report) WHERE asks;
 ";
 
 /// When a trip is looked at next.
@@ -44,27 +48,51 @@ pub(crate) fn next_ms(connection: &Connection) -> Result<Option<i64>> {
     connection.prepare_cached("SELECT min(due_ms) FROM trip")?.query_row([], |row| row.get(0))
 }
 
-/// The reports of those that are due, and whether they have asked for their weather.
-pub(crate) fn due(connection: &Connection, now_ms: i64) -> Result<Vec<(i64, bool)>> {
-    connection
+/// The reports of those that are due, and whether they have asked for their weather; where `look` says
+/// to look, also of those whose weather has come.
+pub(crate) fn due(
+    connection: &Connection,
+    now_ms: i64,
+    world: &World,
+    look: bool,
+) -> Result<Vec<(i64, bool)>> {
+    let mut due = connection
         .prepare_cached(
             "SELECT report, asks FROM trip WHERE due_ms <= ?1 ORDER BY due_ms, report LIMIT ?2",
         )?
         .query_map((now_ms, LOOKED_AT), |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
-}
-
-/// Where and for when weather is waited for.
-pub(crate) fn wanted(connection: &Connection) -> Result<Vec<(Fix, i64)>> {
-    let mut select = connection
-        .prepare_cached("SELECT body FROM trip JOIN report ON number = report WHERE asks")?;
-    let mut wanted = Vec::new();
-    for report in select.query_map([], |row| json(row, 0))? {
-        if let Report::Trip(Trip { fix: Some(fix), from_ms, .. }) = report? {
-            wanted.push((fix, from_ms));
+        .collect::<Result<Vec<_>>>()?;
+    let asking = if look { asking(connection)? } else { Vec::new() };
+    for (report, fix, from_ms) in asking {
+        let come = world.weather.as_of(&fix, from_ms, now_ms).is_some();
+        if come && !due.iter().any(|(other, _)| *other == report) {
+            due.push((report, true));
         }
     }
-    Ok(wanted)
+    Ok(due)
+}
+
+/// Whether some ask for their weather.
+pub(crate) fn ask(connection: &Connection) -> Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM trip WHERE asks LIMIT 1")?.exists([])
+}
+
+/// Where and for when weather is waited for, by report.
+pub(crate) fn asking(connection: &Connection) -> Result<Vec<(i64, Fix, i64)>> {
+    let mut select = connection.prepare_cached(
+        "SELECT report, body FROM trip JOIN report ON number = report
+         WHERE asks ORDER BY report DESC LIMIT ?1",
+    )?;
+    let mut asking = Vec::new();
+    let mut rows = select.query([MOST_ASKED])?;
+    while let Some(row) = rows.next()? {
+        if let Report::Trip(trip) = json(row, 1)?
+            && let Some(fix) = TripAhead::event(&trip, "UTC").happening.place()
+        {
+            asking.push((row.get(0)?, fix, trip.from_ms));
+        }
+    }
+    Ok(asking)
 }
 
 /// A trip that has just been reported takes the place of what was reported of it before. Where
@@ -109,6 +137,27 @@ pub(crate) fn write(
 pub(crate) fn end(connection: &Connection, report: i64) -> Result<()> {
     connection.prepare_cached("DELETE FROM trip WHERE report = ?1")?.execute([report])?;
     Ok(())
+}
+
+/// The journeys a customer has booked, as they were reported last.
+pub(crate) fn booked(connection: &Connection, customer: u32) -> Result<Vec<Booked>> {
+    let mut select = connection.prepare_cached(
+        "SELECT insurer, body FROM report AS last WHERE customer = ?1 AND kind = 'trip' AND number =
+             (SELECT max(number) FROM report
+              WHERE insurer = last.insurer AND kind = 'trip' AND id = last.id)",
+    )?;
+    let mut booked = Vec::new();
+    let mut rows = select.query([customer])?;
+    while let Some(row) = rows.next()? {
+        if let Report::Trip(trip) = json(row, 1)?
+            && !trip.cancelled
+        {
+            let insurer: String = row.get(0)?;
+            let Trip { from_ms, to_ms, .. } = trip;
+            booked.push(Booked { insurer: insurer.into(), from_ms, to_ms });
+        }
+    }
+    Ok(booked)
 }
 
 fn time_zone(registry: &Registry, customer: u32) -> &str {
@@ -173,16 +222,19 @@ impl Outbox<'_> {
             }
         }
         let weather = &self.world.weather;
-        let missing = |fix: &Fix| weather.as_of(fix, event.time_ms, now_ms).is_none();
-        if !asked
-            && trip.fix.as_ref().is_some_and(missing)
-            && weather.may_come(event.time_ms, now_ms)
-        {
+        let missing = |fix: Fix| weather.as_of(&fix, event.time_ms, now_ms).is_none();
+        let lacks = event.happening.place().is_some_and(missing);
+        if !asked && lacks && weather.may_come(event.time_ms, now_ms) {
             return later(now_ms + WEATHER_MS, true);
         }
         self.tell_trip((&insurer, &trip), customer, number, &event)?;
-        // Of one that was put off, its weather is still to be said.
-        if due_ms > now_ms { later(due_ms, false) } else { Ok(None) }
+        match lacks {
+            // Of one that was put off, its weather is still to be said.
+            _ if due_ms > now_ms => later(due_ms, false),
+            // It may come until it begins, and is said in a revision then.
+            true if weather.may_come(trip.from_ms, trip.from_ms) => later(trip.from_ms, true),
+            _ => Ok(None),
+        }
     }
 
     fn tell_trip(
@@ -195,7 +247,17 @@ impl Outbox<'_> {
         let (rules, registry, now_ms) = (self.rules, self.registry, self.now_ms);
         let Some(who) = registry.customer(customer) else { return Ok(()) };
         let world = self.world;
-        let occasion = Occasion { event, reading: None, customer, registry, world, now_ms };
+        let booked = booked(self.connection, customer)?;
+        let occasion = Occasion {
+            event,
+            reading: None,
+            device: None,
+            booked: &booked,
+            customer,
+            registry,
+            world,
+            now_ms,
+        };
         let answer = rules.answer(&occasion);
         self.count_faults(&answer.faults);
         let mut firings = answer.firings;

@@ -138,17 +138,18 @@ pub(crate) fn by_priority(
     Ok(ranked.into_iter().map(|(_, event, device)| (event, device)).collect())
 }
 
+/// A place in two columns.
+pub(crate) fn place(lat_e7: Option<i32>, lon_e7: Option<i32>) -> Option<Fix> {
+    Some(Fix { lat_e7: lat_e7?, lon_e7: lon_e7?, accuracy_m: None })
+}
+
 pub(crate) fn load(connection: &Connection) -> Result<Waiting> {
     let mut waiting = Waiting::default();
     let mut select =
         connection.prepare("SELECT event, device, lat_e7, lon_e7, time_ms, due_ms FROM waiting")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let place: (Option<i32>, Option<i32>) = (row.get(2)?, row.get(3)?);
-        let fix = match place {
-            (Some(lat_e7), Some(lon_e7)) => Some(Fix { lat_e7, lon_e7, accuracy_m: None }),
-            _ => None,
-        };
+        let fix = place(row.get(2)?, row.get(3)?);
         let wanted = Wanted { device: row.get(1)?, fix, time_ms: row.get(4)?, due_ms: row.get(5)? };
         waiting.set(row.get(0)?, Some(wanted));
     }

@@ -186,7 +186,7 @@ impl Writer {
     }
 
     /// Takes in what a committed batch did about the weather.
-    pub(crate) fn apply_weather(&mut self, done: WeatherDone) {
+    pub(crate) fn apply_weather(&mut self, done: WeatherDone, reports_ask: bool) {
         self.answers.clear();
         self.last_weather = done.last;
         self.look_again = false;
@@ -198,9 +198,9 @@ impl Writer {
             }
             self.look_again = learnt > 0;
         }
-        let changes = !done.waiting.is_empty() || done.trips_ask;
+        let changes = !done.waiting.is_empty() || done.trips_ask || reports_ask;
         done.waiting.into_iter().for_each(|(event, wanted)| self.waiting.set(event, wanted));
-        self.look_again &= self.waiting.len() > 0;
+        self.look_again &= self.waits_for_weather();
         if changes {
             self.show_wanted();
         }
@@ -212,9 +212,14 @@ impl Writer {
         due || !self.answers.is_empty() || self.look_again
     }
 
-    /// Tells the feeds what events wait for.
+    /// Whether there is something that weather may change.
+    pub(crate) fn waits_for_weather(&self) -> bool {
+        self.waiting.len() > 0 || self.claims.ask() || self.trips_ask
+    }
+
+    /// Tells the feeds what events, claims and trips wait for.
     pub(crate) fn show_wanted(&self) {
-        let trips = crate::trips::wanted(&self.store.connection).unwrap_or_else(|error| {
+        let trips = crate::trips::asking(&self.store.connection).unwrap_or_else(|error| {
             tracing::warn!(%error, "the weather of booked trips cannot be asked for");
             Vec::new()
         });
@@ -223,7 +228,7 @@ impl Writer {
             .wanted()
             .filter_map(|wanted| Some((wanted.fix?, wanted.time_ms)))
             .chain(self.claims.wanted())
-            .chain(trips)
+            .chain(trips.into_iter().map(|(_, fix, time_ms)| (fix, time_ms)))
             .map(|(fix, time_ms)| (Cell::of(fix.lat(), fix.lon()), time_ms))
             .collect();
         wanted.sort_unstable();

@@ -75,6 +75,8 @@ pub(crate) struct Writer {
     pub(crate) claims: Claims,
     /// When the first booked trip is due.
     pub(crate) next_trip_ms: Option<i64>,
+    /// Whether some booked trip lacks its weather.
+    pub(crate) trips_ask: bool,
     /// What feeds brought and is not committed yet.
     pub(crate) answers: Vec<WeatherAnswer>,
     /// Whether weather came since the waiting events were last looked at.
@@ -137,6 +139,7 @@ impl Writer {
         let waiting = waiting::load(connection)?;
         let claims = claims::load(connection)?;
         let next_trip_ms = trips::next_ms(connection)?;
+        let trips_ask = trips::ask(connection)?;
         let windows = load_windows(connection)?;
         show_fleet(connection, &live, &core.registry.read())?;
         widen_cache(connection)?;
@@ -154,10 +157,11 @@ impl Writer {
             max_batch: options.max_batch,
             counts,
             timers,
-            look_again: waiting.len() > 0,
+            look_again: waiting.len() > 0 || claims.ask() || trips_ask,
             waiting,
             claims,
             next_trip_ms,
+            trips_ask,
             answers: Vec::new(),
             last_weather,
             windows,
@@ -423,10 +427,11 @@ impl Writer {
         for (event, device) in by_priority(&transaction, &self.core.rules, ready)? {
             batch.tell_waiting(device, event)?;
         }
-        for report in self.claims.due(now_ms) {
+        let world = &self.core.world;
+        for report in self.claims.due(now_ms, world, self.look_again) {
             batch.look(report)?;
         }
-        for (report, asked) in trips::due(&transaction, now_ms)? {
+        for (report, asked) in trips::due(&transaction, now_ms, world, self.look_again)? {
             batch.look_ahead(report, asked)?;
         }
         batch.weather(&self.answers)?;
@@ -463,9 +468,13 @@ impl Writer {
         if self.windows.last() != Some(&done.slice.window) {
             self.windows.push(done.slice.window);
         }
-        done.claims.into_iter().for_each(|(report, watched)| self.claims.set(report, watched));
-        self.next_trip_ms = done.next_trip_ms;
-        self.apply_weather(done.weather);
+        let mut claims_ask = false;
+        for (report, watched) in done.claims {
+            claims_ask |= self.claims.set(report, watched);
+        }
+        let changes = claims_ask || self.trips_ask != done.trips_ask;
+        (self.next_trip_ms, self.trips_ask) = (done.next_trip_ms, done.trips_ask);
+        self.apply_weather(done.weather, changes);
         self.cursors.clear();
         self.put_away.clear();
         self.webhooks.drain(..).for_each(Recorded::done);

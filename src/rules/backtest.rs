@@ -100,6 +100,8 @@ impl Outcome {
         let answer = rules.answer(&Occasion {
             event,
             reading: found.reading.as_ref(),
+            device: Some(device.device.kind),
+            booked: archive.booked(customer),
             customer,
             registry: archive.registry(),
             world,

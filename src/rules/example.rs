@@ -10,9 +10,13 @@ use enrich::places::Atlas;
 use enrich::registry::{Consent, Customer, Entry, Insurer, Policy, Product, Registry, Span};
 use enrich::rules::{Occasion, RuleSet};
 use enrich::weather::{Feed, Synthetic};
-use enrich::{Cause, Country, Event, Happening, World};
+use enrich::{Booked, Cause, Country, Event, Happening, World};
+use ingest::DeviceKind;
 use jiff::Timestamp;
 use serde::Deserialize;
+
+/// Who insures somebody of whom that is not said.
+const INSURER: &str = "insurer";
 
 /// An event with what is around it. What is left out is missing.
 #[derive(Deserialize)]
@@ -23,9 +27,26 @@ struct Example {
     /// The reading that caused it, as a device sends it; without `ts` it is of the event's time.
     reading: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default)]
+    device: DevicePart,
+    trip: Option<TripPart>,
+    #[serde(default)]
     customer: CustomerPart,
     #[serde(default)]
     policy: PolicyPart,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DevicePart {
+    kind: Option<DeviceKind>,
+}
+
+/// A journey that was booked with the policy's insurer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TripPart {
+    from: Timestamp,
+    to: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -67,9 +88,18 @@ pub(super) fn run(rules: &RuleSet, file: &Path) -> Result<ExitCode> {
     let event = Event { time_ms, known_ms: time_ms, cause, happening: example.event.clone() };
     let registry = registry(&example, rule.product, rule.purpose, time_ms);
     let world = World { atlas: Atlas::load(), weather: Feed::Synthetic(Synthetic::new(1)) };
+    let insurer = example.policy.insurer.as_deref().unwrap_or(INSURER);
+    let booked = example.trip.iter().map(|trip| Booked {
+        insurer: insurer.into(),
+        from_ms: trip.from.as_millisecond(),
+        to_ms: trip.to.as_millisecond(),
+    });
+    let booked: Vec<Booked> = booked.collect();
     let answer = rules.answer(&Occasion {
         event: &event,
         reading: reading.as_ref(),
+        device: example.device.kind,
+        booked: &booked,
         customer: 0,
         registry: &registry,
         world: &world,
@@ -82,6 +112,9 @@ pub(super) fn run(rules: &RuleSet, file: &Path) -> Result<ExitCode> {
         println!("{} says \"{}\"", rule.id, firing.offer);
         println!("  en  {}", firing.explanation.en);
         println!("  nl  {}", firing.explanation.nl);
+        for (name, fact) in &firing.facts {
+            println!("  {name}: {fact}");
+        }
     }
     if answer.firings.is_empty() && answer.faults.is_empty() {
         match rule.on == event.happening.name() {
@@ -116,7 +149,7 @@ fn reading_of(
 
 /// Somebody with the policy and the consent that the rule asks for.
 fn registry(example: &Example, product: Product, purpose: Product, time_ms: i64) -> Registry {
-    let insurer = example.policy.insurer.clone().unwrap_or_else(|| "insurer".into());
+    let insurer = example.policy.insurer.clone().unwrap_or_else(|| INSURER.into());
     let customer: Arc<str> = "customer".into();
     let span = Span { from_ms: time_ms - 1, to_ms: None };
     let mut registry = Registry::default();

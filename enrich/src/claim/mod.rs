@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::detect::tyres::Tyre;
 use crate::law::Demand;
+use crate::places::{Named, NamedTown, distance_m};
 use crate::registry::Product;
 use crate::road::{Condition, Road};
 use crate::trigger::{self, Evidence, OfferData, RuleRef, TriggerData, sha256_hex};
@@ -40,6 +41,9 @@ const CLOSE_MS: i64 = 60_000;
 /// Where the car was and where the insurer says it happened are the same place up to here: towns
 /// apart they are not, and addresses are geocoded to streets. Our own choice.
 const SAME_PLACE_M: f64 = 2_000.0;
+
+/// A place that is named after a town may be so far from its middle. Our own choice.
+const OF_TOWN_M: f64 = 20_000.0;
 
 /// How certain something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,6 +122,8 @@ pub struct Around<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Context {
     pub place: Found<Place>,
+    /// What stands behind the place that the claim has in words, where that was looked up.
+    pub named: Option<Named>,
     pub weather: Found<Joined>,
     pub road: Found<Road>,
     pub tyres: Found<Fitted>,
@@ -158,7 +164,8 @@ impl Context {
     pub fn of(around: &Around<'_>) -> Self {
         let Around { claim, world, now_ms, .. } = *around;
         let time_ms = claim.time_ms;
-        let place = place(around);
+        let named = around.named();
+        let place = place(around, named);
         let tyres = tyres(around);
         let (weather, road, law) = match &place.value {
             None => {
@@ -179,13 +186,13 @@ impl Context {
         };
         let speed = drive::speed(around);
         let harsh = drive::harsh(around);
-        Self { place, weather, road, tyres, speed, harsh, law }
+        Self { place, named, weather, road, tyres, speed, harsh, law }
     }
 
     /// What the insurer is told of it, by name. The town, not the spot.
     #[must_use]
     pub fn told(&self) -> BTreeMap<String, Value> {
-        let place = self.place.told(|place| {
+        let mut place = self.place.told(|place| {
             json!({
                 "country": place.country.as_ref().map(Country::code),
                 "name": place.country.as_ref().map(|country| country.name("en")),
@@ -193,6 +200,9 @@ impl Context {
                 "apart_s": place.apart_ms.map(|apart_ms| apart_ms / 1_000),
             })
         });
+        if let (Some(named), Value::Object(place)) = (self.named, &mut place) {
+            place.insert("named".to_owned(), json!(named.name()));
+        }
         let road = self
             .road
             .told(|road| json!({ "condition": road.condition.name(), "because": road.reason }));
@@ -244,7 +254,12 @@ impl Context {
             event: "claim_reported".to_owned(),
             happened_at: trigger::at(claim.time_ms),
             told,
-            offer: OfferData { kind: RULE.to_owned(), valid_until: trigger::at(valid_until_ms) },
+            offer: OfferData {
+                kind: RULE.to_owned(),
+                also: Vec::new(),
+                valid_until: trigger::at(valid_until_ms),
+            },
+            facts: BTreeMap::new(),
             explanation: words::explain(self),
             value: None,
             evidence: Evidence {
@@ -255,7 +270,15 @@ impl Context {
     }
 }
 
-fn place(around: &Around<'_>) -> Found<Place> {
+impl Around<'_> {
+    /// Coordinates say more than words.
+    fn named(&self) -> Option<Named> {
+        let words = self.claim.place.as_deref().filter(|_| self.claim.fix.is_none());
+        words.map(Named::look_up)
+    }
+}
+
+fn place(around: &Around<'_>, named: Option<Named>) -> Found<Place> {
     let claim = around.claim;
     let car = fix_of(around.readings, claim.time_ms);
     let there = |fix: Fix, apart_ms| {
@@ -263,6 +286,19 @@ fn place(around: &Around<'_>) -> Found<Place> {
         let town = details.town.map(|town| town.name);
         Place { fix, country: here.country, certain: here.certain, town, apart_ms }
     };
+    // Its country is known by its name, also where its middle lies near a border.
+    let in_town = |NamedTown { name, country, fix }| {
+        let (country, town) = (Some(country), Some(name));
+        Place { fix, country, certain: true, town, apart_ms: None }
+    };
+    if let Some(Named::One(town)) = named {
+        let away = |(seen, _): (Fix, i64)| distance_m(&town.fix, &seen) > OF_TOWN_M;
+        match car.map(away) {
+            None => return Found::likely("looked_up_by_name", in_town(town)),
+            Some(true) => return Found::likely("the_car_was_elsewhere", in_town(town)),
+            Some(false) => {}
+        }
+    }
     match (claim.fix, car) {
         (Some(said), Some((seen, _))) if far_apart(&said, &seen) => {
             Found::likely("the_car_was_elsewhere", there(said, None))
@@ -275,12 +311,18 @@ fn place(around: &Around<'_>) -> Found<Place> {
         (None, Some((seen, apart_ms))) => {
             Found::likely("the_car_was_there_at_another_time", there(seen, Some(apart_ms)))
         }
-        (None, None) => Found::unknown(no_readings(around, "no_position_around_then")),
+        (None, None) => match named {
+            Some(Named::Several) => Found::unknown("several_places_of_that_name"),
+            Some(Named::None) => Found::unknown("no_place_of_that_name"),
+            Some(Named::One(_)) | None => {
+                Found::unknown(no_readings(around, "no_position_around_then"))
+            }
+        },
     }
 }
 
 fn far_apart(a: &Fix, b: &Fix) -> bool {
-    crate::places::distance_m(a, b) > SAME_PLACE_M
+    distance_m(a, b) > SAME_PLACE_M
 }
 
 /// Between the fixes before and after, or at the nearest; how far in time that was.

@@ -2,6 +2,7 @@
 
 use super::{Certainty, Context, Found};
 use crate::law::Demand;
+use crate::places::Named;
 use crate::road::Condition;
 use crate::rules::Text;
 
@@ -30,7 +31,17 @@ fn hedge<T>(found: &Found<T>) -> [&'static str; 2] {
 
 fn place(context: &Context) -> Sentence {
     let Some(place) = &context.place.value else {
-        return both("Where it happened is not known.", "Waar het gebeurde is niet bekend.");
+        return match context.named {
+            Some(Named::Several) => both(
+                "Where it happened is not known: several places are called what was said.",
+                "Waar het gebeurde is niet bekend: meer plaatsen heten zoals werd gezegd.",
+            ),
+            Some(Named::None) => both(
+                "Where it happened is not known: no town we know is called what was said.",
+                "Waar het gebeurde is niet bekend: geen plaats die wij kennen heet zoals werd gezegd.",
+            ),
+            _ => both("Where it happened is not known.", "Waar het gebeurde is niet bekend."),
+        };
     };
     let Some(country) = place.country else {
         return both("It happened at sea.", "Het gebeurde op zee.");

@@ -5,6 +5,7 @@
 
 pub mod area;
 pub mod border;
+pub mod frost;
 pub mod tyres;
 
 use std::collections::BTreeMap;
@@ -13,10 +14,11 @@ use ingest::Fix;
 use serde::{Deserialize, Serialize};
 
 use self::area::{GeofenceEntered, GeofenceLeft, RiskAreaEntered, RiskAreaLeft};
+use self::frost::FrostRisk;
 use self::tyres::{OdometerDoubted, TyresUnfit};
 use crate::event::{BorderCrossed, Happened};
 use crate::fact::{Fact, Field};
-use crate::{EnrichedReading, Event, TripAhead, World};
+use crate::{Country, EnrichedReading, Event, TripAhead, World};
 
 /// From the list of detectors and their events, and of the events that no detector notices: the memories
 /// of a device, and the events there are.
@@ -95,6 +97,14 @@ macro_rules! detectors {
                 }
             }
 
+            /// The country it is about, where it knows better than its place.
+            pub(crate) fn country(&self) -> Option<Country> {
+                match self {
+                    $($(Self::$event(event) => event.country(),)+)*
+                    $(Self::$reported(event) => event.country(),)*
+                }
+            }
+
             /// What an insurer may be told of it.
             #[must_use]
             pub fn told(&self) -> BTreeMap<String, serde_json::Value> {
@@ -124,6 +134,7 @@ detectors! {
         GeofenceEntered "geofence_entered", GeofenceLeft "geofence_left",
         RiskAreaEntered "risk_area_entered", RiskAreaLeft "risk_area_left";
     tyres: TyresUnfit "tyres_unfit", OdometerDoubted "odometer_doubted";
+    frost: FrostRisk "frost_risk";
 }
 
 impl Memories {

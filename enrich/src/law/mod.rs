@@ -1,8 +1,10 @@
-//! Winter-tyre law: what a country asks of a private car on a day, on a road.
+//! Winter-tyre law: what a country asks of a private car on a day, on a road. (And [`Roaming`]: what a
+//! phone may cost there.)
 //!
 //! The rules are data, `enrich/law/winter-tyres.toml`, with their sources and with marks on what was
 //! not found in a primary one. They are no legal advice.
 
+mod roaming;
 mod season;
 mod words;
 
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::Country;
 use crate::road::Condition;
 use crate::rules::Text;
+pub use roaming::Roaming;
 use season::Season;
 
 /// Everywhere in the EU, all year.

@@ -3,6 +3,7 @@
 mod areas;
 mod details;
 mod exact;
+mod named;
 mod regions;
 mod towns;
 
@@ -14,6 +15,7 @@ use exact::Borders;
 
 pub use areas::{Area, Areas, BadShape, Meaning, RiskAreaError, Shape, risk_areas};
 pub use details::{Details, NearTown};
+pub use named::{Named, NamedTown};
 pub use regions::Region;
 
 /// What a device's accuracy is taken for when it does not say: the usual claim of a phone or a

@@ -59,6 +59,10 @@ impl Towns {
         reader.0.is_empty().then(|| Self { towns, places: RTree::bulk_load(places), zones })
     }
 
+    pub(super) fn all(&self) -> &[Town] {
+        &self.towns
+    }
+
     /// All towns, the nearest first.
     pub(super) fn from(&self, lat: f64, lon: f64) -> impl Iterator<Item = &Town> {
         let places = self.places.nearest_neighbor_iter(on_sphere(lat, lon));

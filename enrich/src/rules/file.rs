@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::condition::Condition;
 use super::moment::Schema;
 use super::text::Template;
-use super::{Offering, Quiet, Rule, Sort, Value};
+use super::{Also, Offering, Quiet, Rule, Sort, Value};
 use crate::Happening;
 use crate::registry::Product;
 
@@ -41,13 +41,28 @@ struct File {
     quiet_hours: Quiet,
     valid_for: Spanned<SignedDuration>,
     value: Option<Value>,
+    #[serde(default)]
+    facts: Vec<Spanned<String>>,
     offer: Spanned<Vec<OfferTable>>,
+    #[serde(default)]
+    also: Vec<AlsoTable>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfferTable {
     kind: String,
+    when: Option<Spanned<String>>,
+    en: Spanned<String>,
+    nl: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlsoTable {
+    #[serde(default)]
+    with: Vec<Spanned<String>>,
+    kind: Spanned<String>,
     when: Option<Spanned<String>>,
     en: Spanned<String>,
     nl: Spanned<String>,
@@ -63,6 +78,9 @@ fn middle() -> u8 {
 
 /// Most offers in a rule.
 const MOST_OFFERS: usize = 16;
+
+/// Most facts that a rule tells.
+const MOST_FACTS: usize = 32;
 
 /// Reads the file `name`; a rule that is switched off is `None` with its id.
 pub(super) fn parse(name: &str, source: &str) -> Result<(String, Option<Rule>), RuleError> {
@@ -115,17 +133,40 @@ pub(super) fn parse(name: &str, source: &str) -> Result<(String, Option<Rule>), 
         let what = format!("give 1 to {MOST_OFFERS} [[offer]] tables");
         return Err(at(start(file.offer.span()), what));
     }
+    let offering = |kind: &str, when: &Option<Spanned<String>>, texts: [&Spanned<String>; 2]| {
+        let [en, nl] = texts;
+        let (kind, when) = (kind.to_owned(), condition(when)?);
+        Ok(Offering { kind, when, en: template(en)?, nl: template(nl)? })
+    };
     let offers = offers
         .iter()
-        .map(|offer| {
-            Ok(Offering {
-                kind: offer.kind.clone(),
-                when: condition(&offer.when)?,
-                en: template(&offer.en)?,
-                nl: template(&offer.nl)?,
-            })
-        })
-        .collect::<Result<_, RuleError>>()?;
+        .map(|offer| offering(&offer.kind, &offer.when, [&offer.en, &offer.nl]))
+        .collect::<Result<Vec<_>, RuleError>>()?;
+    let mut also = Vec::with_capacity(file.also.len());
+    for table in &file.also {
+        if also.len() == MOST_OFFERS {
+            let what = format!("give at most {MOST_OFFERS} [[also]] tables");
+            return Err(at(start(table.kind.span()), what));
+        }
+        let unknown = table
+            .with
+            .iter()
+            .find(|with| !offers.iter().any(|offer| offer.kind == *with.get_ref()));
+        if let Some(with) = unknown {
+            let what = format!("no [[offer]] here is of kind \"{}\"", with.get_ref());
+            return Err(at(start(with.span()), what));
+        }
+        let said = offering(table.kind.get_ref(), &table.when, [&table.en, &table.nl])?;
+        let with = table.with.iter().map(|with| with.get_ref().clone()).collect();
+        also.push(Also { said, with });
+    }
+    let unknown = file.facts.iter().find(|name| schema.type_of(name.get_ref()).is_none());
+    if let Some(name) = unknown {
+        return Err(at(start(name.span()), schema.unknown(name.get_ref())));
+    }
+    if let Some(more) = file.facts.get(MOST_FACTS) {
+        return Err(at(start(more.span()), format!("give at most {MOST_FACTS} facts")));
+    }
     if let Some(value) = &file.value
         && !(value.amount.is_finite() && value.amount >= 0.0)
     {
@@ -145,6 +186,8 @@ pub(super) fn parse(name: &str, source: &str) -> Result<(String, Option<Rule>), 
         value: file.value,
         when: condition(&file.when)?,
         offers,
+        also,
+        facts: file.facts.into_iter().map(Spanned::into_inner).collect(),
         source: source.to_owned(),
     };
     Ok((id, file.enabled.then_some(rule)))

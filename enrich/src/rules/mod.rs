@@ -53,6 +53,10 @@ pub struct Rule {
     when: Option<Condition>,
     /// What is said: the first whose condition holds.
     offers: Vec<Offering>,
+    /// What is said with it: all whose condition holds.
+    also: Vec<Also>,
+    /// What the insurer is told of by name.
+    facts: Vec<String>,
     /// The file it was read from.
     pub source: String,
 }
@@ -91,6 +95,13 @@ struct Offering {
     nl: Template,
 }
 
+#[derive(Clone, Debug)]
+struct Also {
+    said: Offering,
+    /// The kinds of offer it goes with; empty: all.
+    with: Vec<String>,
+}
+
 /// What an offer may be worth to the customer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +118,10 @@ pub struct Firing<'a> {
     pub policy: &'a Policy,
     /// The kind of offer or advice, as the rule names it.
     pub offer: &'a str,
+    /// What else it says, by kind.
+    pub also: Vec<&'a str>,
+    /// What the rule tells the insurer by name; what is missing is null.
+    pub facts: BTreeMap<&'a str, serde_json::Value>,
     pub explanation: Text,
     /// After this moment it is of no use.
     pub expires_ms: i64,
@@ -294,13 +309,15 @@ impl Rule {
             let moment = Moment { occasion, around, customer, policy };
             match self.offering(&moment) {
                 Ok(None) => {}
-                Ok(Some(offering)) => answer.firings.push(Firing {
+                Ok(Some((offering, also))) => answer.firings.push(Firing {
                     rule: self,
                     policy,
                     offer: &offering.kind,
+                    also: also.iter().map(|also| also.kind.as_str()).collect(),
+                    facts: self.told(&moment),
                     explanation: Text {
-                        en: offering.en.fill(&moment, "en"),
-                        nl: offering.nl.fill(&moment, "nl"),
+                        en: offering.words(&also, &moment, "en"),
+                        nl: offering.words(&also, &moment, "nl"),
                     },
                     expires_ms: event.time_ms.saturating_add(self.valid_for_ms),
                 }),
@@ -310,7 +327,7 @@ impl Rule {
     }
 
     /// What is to be said, if anything.
-    fn offering(&self, moment: &Moment<'_>) -> Result<Option<&Offering>, String> {
+    fn offering(&self, moment: &Moment<'_>) -> Result<Option<(&Offering, Vec<&Offering>)>, String> {
         let holds = |when: &Option<Condition>| match when {
             None => Ok(true),
             Some(condition) => condition.holds(moment),
@@ -319,10 +336,33 @@ impl Rule {
             return Ok(None);
         }
         for offering in &self.offers {
-            if holds(&offering.when)? {
-                return Ok(Some(offering));
+            if !holds(&offering.when)? {
+                continue;
             }
+            let mut also = Vec::new();
+            for Also { said, with } in &self.also {
+                if (with.is_empty() || with.contains(&offering.kind)) && holds(&said.when)? {
+                    also.push(said);
+                }
+            }
+            return Ok(Some((offering, also)));
         }
         Ok(None)
+    }
+
+    fn told(&self, moment: &Moment<'_>) -> BTreeMap<&str, serde_json::Value> {
+        let told = |name| moment.fact(name).map_or(serde_json::Value::Null, |fact| fact.json());
+        self.facts.iter().map(|name| (name.as_str(), told(name))).collect()
+    }
+}
+
+impl Offering {
+    fn words(&self, also: &[&Self], moment: &Moment<'_>, language: &str) -> String {
+        let said = std::iter::once(&self).chain(also);
+        let words = said.map(|offering| match language {
+            "nl" => offering.nl.fill(moment, language),
+            _ => offering.en.fill(moment, language),
+        });
+        words.collect::<Vec<_>>().join(" ")
     }
 }

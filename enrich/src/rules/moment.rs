@@ -2,15 +2,17 @@
 
 use std::sync::OnceLock;
 
-use ingest::{Measure, Reading, Shape, Value as Measured};
+use ingest::{DeviceKind, Measure, Reading, Shape, Value as Measured};
 
+use crate::enriched::day;
 use crate::fact::{Fact, Field, Type};
-use crate::law::Duty;
+use crate::law::{Duty, Roaming};
 use crate::places::{Area, Details};
 use crate::registry::{Customer, Policy, Registry};
-use crate::road::Road;
+use crate::road::{Condition, Road};
+use crate::trip::day_of;
 use crate::weather::{Joined, Values};
-use crate::{Country, Event, Happening, World};
+use crate::{Booked, Country, Event, Happening, World};
 
 /// What rules are asked about: an event, the customer it happened to, and what is known around it.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,10 @@ pub struct Occasion<'a> {
     pub event: &'a Event,
     /// The reading that caused it, where it is at hand.
     pub reading: Option<&'a Reading>,
+    /// What noticed it; `None`: no device did.
+    pub device: Option<DeviceKind>,
+    /// What the customer has booked.
+    pub booked: &'a [Booked],
     /// By the registry's number.
     pub customer: u32,
     pub registry: &'a Registry,
@@ -32,6 +38,7 @@ pub(crate) struct Around {
     country: OnceLock<Option<Country>>,
     road: OnceLock<Road>,
     duty: OnceLock<Option<Duty>>,
+    snow_duty: OnceLock<Option<Duty>>,
     details: OnceLock<Option<Details>>,
 }
 
@@ -58,7 +65,14 @@ const PLACE: &[Field] = &[
     ("road_reason", Type::Text),
     ("tyre_duty", Type::Text),
     ("least_tread_mm", Type::Number),
+    ("snow_duty", Type::Text),
+    ("covered", Type::Flag),
+    ("roaming", Type::Text),
 ];
+
+const DEVICE: &[Field] = &[("kind", Type::Text)];
+
+const TRIP: &[Field] = &[("to", Type::Text), ("days_left", Type::Number)];
 
 const CUSTOMER: &[Field] = &[("language", Type::Text), ("time_zone", Type::Text)];
 
@@ -81,6 +95,8 @@ impl Schema {
             "event" => Some(self.event),
             "weather" => Some(WEATHER),
             "place" => Some(PLACE),
+            "device" => Some(DEVICE),
+            "trip" => Some(TRIP),
             "customer" => Some(CUSTOMER),
             "policy" => Some(POLICY),
             _ => None,
@@ -113,7 +129,8 @@ impl Schema {
                 names.map(|field| format!("{root}.{field}")).collect::<Vec<_>>().join(", ")
             }
             None if root == "reading" => "reading. and a measure of docs/formats.md".to_owned(),
-            None => "names begin with event., reading., weather., place., customer. or policy."
+            None => "names begin with event., reading., weather., place., device., trip., \
+                     customer. or policy."
                 .to_owned(),
         };
         format!("`{name}` is not known; known: {known}")
@@ -144,8 +161,9 @@ impl Around {
 
     fn country(&self, occasion: &Occasion<'_>) -> Option<Country> {
         let look_up = || {
-            let fix = occasion.event.happening.place()?;
-            occasion.world.atlas.country(fix.lat(), fix.lon())
+            let happening = &occasion.event.happening;
+            let at = |fix: ingest::Fix| occasion.world.atlas.country(fix.lat(), fix.lon());
+            happening.country().or_else(|| at(happening.place()?))
         };
         *self.country.get_or_init(look_up)
     }
@@ -166,12 +184,19 @@ impl Around {
     }
 
     fn duty(&self, occasion: &Occasion<'_>) -> Option<&Duty> {
-        let look_up = || {
-            let fix = occasion.event.happening.place()?;
-            let (country, road) = (self.country(occasion)?, self.road(occasion).condition);
-            Some(occasion.world.tyre_duty(&fix, country, occasion.event.time_ms, road))
-        };
+        let look_up = || self.duty_on(self.road(occasion).condition, occasion);
         self.duty.get_or_init(look_up).as_ref()
+    }
+
+    /// What the law would ask for if there were snow.
+    fn snow_duty(&self, occasion: &Occasion<'_>) -> Option<&Duty> {
+        self.snow_duty.get_or_init(|| self.duty_on(Condition::Snow, occasion)).as_ref()
+    }
+
+    fn duty_on(&self, road: Condition, occasion: &Occasion<'_>) -> Option<Duty> {
+        let fix = occasion.event.happening.place()?;
+        let country = self.country(occasion)?;
+        Some(occasion.world.tyre_duty(&fix, country, occasion.event.time_ms, road))
     }
 }
 
@@ -184,6 +209,11 @@ impl<'a> Moment<'a> {
             "reading" => measured(self.occasion.reading?, field),
             "weather" => weather(self.around.weather(self.occasion)?, field),
             "place" => self.place(field),
+            "device" => match field {
+                "kind" => self.occasion.device.map(|kind| Fact::Text(kind.name().into())),
+                _ => None,
+            },
+            "trip" => self.trip(field),
             "customer" => match field {
                 "language" => Some(Fact::Text((&*self.customer.language).into())),
                 "time_zone" => Some(Fact::Text((&*self.customer.time_zone).into())),
@@ -229,6 +259,39 @@ impl Moment<'_> {
             }
             "least_tread_mm" => {
                 self.around.duty(self.occasion).map(|duty| Fact::Number(duty.least_tread_mm))
+            }
+            "snow_duty" => {
+                let duty = self.around.snow_duty(self.occasion)?;
+                Some(Fact::Text(duty.demand.name().into()))
+            }
+            "covered" => {
+                let country = self.around.country(self.occasion)?;
+                let policy = self.policy;
+                Some(Fact::Flag(policy.home == Some(country) || policy.covers.contains(&country)))
+            }
+            "roaming" => {
+                let (home, there) = (self.policy.home?, self.around.country(self.occasion)?);
+                let on = day(self.around.details(self.occasion)?, self.occasion.event.time_ms);
+                Some(Fact::Text(Roaming::of(home, there, on).name().into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Of what they booked with this insurer and may be on, what ends last.
+    fn trip(&self, name: &str) -> Option<Fact<'_>> {
+        let time_ms = self.occasion.event.time_ms;
+        let theirs = self
+            .occasion
+            .booked
+            .iter()
+            .filter(|booked| *booked.insurer == *self.policy.insurer && booked.holds(time_ms));
+        let to_ms = theirs.map(|booked| booked.to_ms).max()?;
+        match name {
+            "to" => Some(Fact::Text(day_of(to_ms, &self.customer.time_zone).to_string().into())),
+            "days_left" => {
+                let days = (to_ms - time_ms) as f64 / 86_400_000.0;
+                Some(Fact::Number(days.ceil()))
             }
             _ => None,
         }

@@ -3,9 +3,10 @@ use proptest::prelude::*;
 use super::{Fault, Occasion, RuleSet};
 use crate::places::Atlas;
 use crate::registry::{Registry, RegistryFile};
+use crate::trigger::data;
 use crate::weather::{Feed, Synthetic};
-use crate::{BorderCrossed, Cause, Country, Event, Happening, World};
-use ingest::{Fix, Measure, Reading, Value};
+use crate::{Booked, BorderCrossed, Cause, Country, Event, Happening, World};
+use ingest::{DeviceKind, Fix, Measure, Reading, Value};
 
 const SHIPPED: &str = include_str!("../../rules/travel-offer.toml");
 
@@ -85,8 +86,16 @@ fn said(
 ) -> (Vec<(String, String)>, usize) {
     let registry = registry();
     let now_ms = event.time_ms;
-    let occasion =
-        Occasion { event, reading, customer: 0, registry: &registry, world: &WORLD, now_ms };
+    let occasion = Occasion {
+        event,
+        reading,
+        device: None,
+        booked: &[],
+        customer: 0,
+        registry: &registry,
+        world: &WORLD,
+        now_ms,
+    };
     let answer = rules.answer(&occasion);
     assert_eq!(answer.weather.is_some(), !answer.firings.is_empty());
     let said = answer.firings.iter().map(|firing| {
@@ -111,6 +120,104 @@ fn the_offer_follows_the_policy_and_only_a_consented_insurer_hears() {
     check("DE", "PL", "cover", "van Duitsland in Polen");
     check("NL", "DE", "covered", "geldt daar");
     check("DE", "NL", "home", "terug in Nederland");
+}
+
+/// What the insurer is told of a crossing by that device: the kinds, both texts and the facts.
+fn arrival(
+    (from, to, time): (&str, &str, &str),
+    device: DeviceKind,
+    booked: &[Booked],
+) -> (Vec<String>, [String; 2], serde_json::Value) {
+    let (rules, registry) = (RuleSet::shipped().unwrap(), registry());
+    let event = crossing(from, to, time);
+    let answer = rules.answer(&Occasion {
+        event: &event,
+        reading: None,
+        device: Some(device),
+        booked,
+        customer: 0,
+        registry: &registry,
+        world: &WORLD,
+        now_ms: event.time_ms,
+    });
+    let [firing] = answer.firings.as_slice() else { panic!("{answer:?}") };
+    let data = data(&event, firing, answer.weather.as_ref(), "");
+    let kinds = std::iter::once(data.offer.kind).chain(data.offer.also).collect();
+    (kinds, [data.explanation.en, data.explanation.nl], serde_json::json!(data.facts))
+}
+
+#[test]
+fn an_arrival_says_for_how_long_and_what_the_phone_costs() {
+    let (kinds, [en, nl], facts) =
+        arrival(("DE", "CH", "2026-03-01T12:00:00Z"), DeviceKind::Tracker, &[]);
+    assert_eq!(kinds, ["cover", "until_back", "roaming_bundle"]);
+    assert_eq!(
+        en,
+        "You have come from Germany into Switzerland, which your travel policy does not cover. You \
+         can add cover from now on. It would run until you are back: we do not know when that is, \
+         since nothing you booked with your insurer tells us. Using your phone there may cost extra: \
+         a roaming bundle can save that."
+    );
+    assert_eq!(
+        nl,
+        "U bent van Duitsland in Zwitserland gekomen; daar geldt uw reisverzekering niet. U kunt \
+         vanaf nu dekking toevoegen. Die loopt tot u terug bent: wanneer dat is weten wij niet, want \
+         niets wat u bij uw verzekeraar boekte zegt dat. Bellen en internetten kan daar extra \
+         kosten: een roamingbundel kan dat besparen."
+    );
+    assert_eq!(facts["place.covered"], false);
+    assert_eq!(facts["place.roaming"], "extra");
+    assert_eq!(facts["trip.to"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_booked_trip_says_until_when_to_the_insurer_it_was_booked_with() {
+    let booked = |insurer: &str, to: &str| Booked {
+        insurer: insurer.into(),
+        from_ms: ms("2026-03-02T00:00:00Z"),
+        to_ms: ms(to),
+    };
+    let trips = [
+        booked("alpina", "2026-03-08T23:30:00Z"),
+        booked("alpina", "2026-03-05T12:00:00Z"),
+        booked("boreal", "2026-03-20T12:00:00Z"),
+    ];
+    // He set out the evening before.
+    let there = ("DE", "PL", "2026-03-01T20:00:00Z");
+    let (kinds, [en, nl], facts) = arrival(there, DeviceKind::Tracker, &trips);
+    assert_eq!(kinds, ["cover", "until_trip_ends"]);
+    assert!(en.ends_with(
+        "You are back on 2026-03-08, by the trip you booked: cover until then is 8 days."
+    ));
+    assert!(nl.ends_with("bent u op 2026-03-08 terug: dekking tot dan is 8 dagen."), "{nl}");
+    assert_eq!((&facts["trip.to"], &facts["trip.days_left"]), (&"2026-03-08".into(), &8.0.into()));
+    assert_eq!(facts["place.roaming"], "like_at_home");
+    for trips in [&trips[2..], &[]] {
+        assert_eq!(arrival(there, DeviceKind::Tracker, trips).0, ["cover", "until_back"]);
+    }
+    // Over, or weeks ahead: it says nothing of this journey.
+    for time in ["2026-02-20T12:00:00Z", "2026-03-09T00:00:00Z"] {
+        let (kinds, ..) = arrival(("DE", "PL", time), DeviceKind::Tracker, &trips[..1]);
+        assert_eq!(kinds, ["cover", "until_back"]);
+    }
+}
+
+#[test]
+fn who_comes_by_car_hears_of_winter_tyres_there_on_that_day() {
+    let also = |to, time, device| arrival(("DE", to, time), device, &[]).0[1..].to_vec();
+    let (car, tracker) = (DeviceKind::Car, DeviceKind::Tracker);
+    assert_eq!(also("SI", "2026-02-01T12:00:00Z", car), ["until_back", "winter_tyres_required"]);
+    assert_eq!(also("SI", "2026-02-01T12:00:00Z", tracker), ["until_back"]);
+    assert_eq!(also("SI", "2026-05-01T12:00:00Z", car), ["until_back"]);
+    assert_eq!(also("IT", "2026-02-01T12:00:00Z", car), ["until_back", "winter_tyres_by_sign"]);
+    let (_, [en, nl], facts) = arrival(("DE", "SI", "2026-02-01T12:00:00Z"), car, &[]);
+    assert!(en.ends_with("Winter tyres are required there now, with at least 3 mm of tread."));
+    assert!(nl.ends_with("Winterbanden zijn daar nu verplicht, met minstens 3 mm profiel."));
+    assert_eq!(facts["place.tyre_duty"], "required");
+    // Austria asks on wintry roads only: on a day like that it is said, whatever the road is now.
+    let (kinds, _, facts) = arrival(("DE", "AT", "2026-01-20T03:00:00Z"), car, &[]);
+    assert_eq!(facts["place.snow_duty"], "required");
+    assert!(kinds[2].starts_with("winter_tyres_"), "{kinds:?}");
 }
 
 #[test]
@@ -200,6 +307,8 @@ fn a_rule_that_fails_is_named_and_says_nothing() {
         let occasion = Occasion {
             event: &event,
             reading: None,
+            device: None,
+            booked: &[],
             customer: 0,
             registry: &registry,
             world: &WORLD,

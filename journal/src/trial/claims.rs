@@ -169,6 +169,66 @@ fn a_correction_revises_and_a_withdrawal_takes_nothing_back() {
 }
 
 #[test]
+fn a_correction_that_names_somebody_else_takes_the_answer_back() {
+    let mut trial = super::report::insured_also(
+        u64::MAX,
+        r#"
+        [[policy]]
+        id = "W-c"
+        insurer = "alpina"
+        customer = "carl"
+        product = "winter_tyres"
+        from = "2020-01-01T00:00:00Z"
+        "#,
+    );
+    trial.at(NOW_MS);
+    trial.send("car-a", &[drives(-5, Some(1)), drives(5, None)]);
+    trial.send("car-c", &[drives(-5, Some(0)), drives(5, None)]);
+    let kinds = |trial: &Trial| -> Vec<String> {
+        let kind = |event: &CloudEvent<Content>| event.kind.replace("io.datanaut.trigger.", "");
+        trial.told_of_claims().iter().map(kind).collect()
+    };
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.settle();
+    trial.report(claim("alpina", "C-1", r#""device":"car-c""#));
+    trial.settle();
+    assert_eq!(kinds(&trial), ["fired", "withdrawn", "fired"]);
+    let events = trial.told_of_claims();
+    assert_eq!((&events[0].id, &events[0].subject), (&events[1].id, &events[1].subject));
+    assert!(events[0].id != events[2].id && events[0].subject != events[2].subject);
+    assert_eq!(trial.answers()[2].told["tyres"]["fitted"], "summer");
+    // It was hers after all.
+    trial.report(claim("alpina", "C-1", r#""device":"car-a","lat":50.78,"lon":5.985"#));
+    trial.settle();
+    assert_eq!(kinds(&trial)[3..], ["withdrawn", "revised"]);
+    assert_eq!(trial.told_of_claims()[4].revision, 2);
+}
+
+#[test]
+fn a_place_in_words_is_looked_up_and_never_guessed() {
+    let mut trial = insured();
+    trial.at(NOW_MS + HOUR_MS);
+    let mut asked = |id: &str, place: &str| {
+        trial.report(claim("alpina", id, &format!(r#""policy":"W-a","place":"{place}""#)));
+        trial.settle();
+        trial.answers().pop().unwrap()
+    };
+    let answer = asked("C-1", "Vaals");
+    assert_eq!(of(&answer, "place"), ("likely", "looked_up_by_name"));
+    let place = &answer.told["place"];
+    assert_eq!(
+        (&place["country"], &place["town"], &place["named"]),
+        (&"NL".into(), &"Vaals".into(), &"one".into())
+    );
+    assert_eq!(of(&answer, "weather").0, "likely", "no more certain than the place");
+    let answer = asked("C-2", "Valencia");
+    assert_eq!(of(&answer, "place"), ("unknown", "several_places_of_that_name"));
+    assert!(answer.explanation.en.contains("several places are called"), "{answer:?}");
+    assert_eq!(answer.evidence.weather, enrich::trigger::Weather::Missing);
+    assert_eq!(of(&asked("C-3", "Nergenshuizen"), "place"), ("unknown", "no_place_of_that_name"));
+}
+
+#[test]
 fn a_new_owner_is_not_told_of_the_old_ones_tyres() {
     let mut trial = insured_with(4);
     trial.at(NOW_MS);

@@ -16,6 +16,7 @@ mod rights;
 mod said;
 mod subject;
 mod trips;
+mod weather;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -138,11 +139,15 @@ static WORLDS: Mutex<Vec<World>> = Mutex::new(Vec::new());
 
 fn borrow_world() -> World {
     let world = WORLDS.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    world.unwrap_or_else(|| {
-        let mut atlas = Atlas::load();
-        atlas.set_areas(Areas::new(risk_areas(RISK).unwrap()));
-        World { atlas, weather: Feed::Synthetic(Synthetic::new(1)) }
-    })
+    let weather = Feed::Synthetic(Synthetic::new(1));
+    match world {
+        Some(world) => World { weather, ..world },
+        None => {
+            let mut atlas = Atlas::load();
+            atlas.set_areas(Areas::new(risk_areas(RISK).unwrap()));
+            World { atlas, weather }
+        }
+    }
 }
 
 fn give_back(writer: Writer) {

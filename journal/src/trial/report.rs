@@ -30,8 +30,13 @@ pub(super) fn insured() -> Trial {
 }
 
 pub(super) fn insured_with(log_readings: u64) -> Trial {
+    insured_also(log_readings, "")
+}
+
+/// With further policies and the like.
+pub(super) fn insured_also(log_readings: u64, more: &str) -> Trial {
     let mut trial = Trial::new(log_readings);
-    let file = format!("{REGISTRY}{MORE}");
+    let file = format!("{REGISTRY}{MORE}{more}");
     assert!(trial.change(Change::Import(RegistryFile::parse(&file).unwrap())));
     trial
 }

@@ -1,0 +1,188 @@
+//! Weather that comes after what needed it, on trial.
+
+use enrich::trigger::{CloudEvent, TriggerData, Weather};
+use enrich::weather::{Cell, Feed, HOUR_MS, Hour, Reach, Rows, Series, Values};
+use ingest::{Fix, Reading};
+
+use super::report::{claim, insured, message};
+use super::{NETHERLANDS, NOW_MS, Trial};
+use crate::WeatherAnswer;
+
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// When [`claim`]s happened.
+const THEN_MS: i64 = NOW_MS - 600_000;
+
+/// Where [`Trial::books`] goes to.
+const INNSBRUCK: (f64, f64) = (47.27, 11.39);
+
+impl Trial {
+    /// From now on weather comes from a feed that answers when it is asked, and not before.
+    fn has_slow_feed(&mut self) {
+        let reach = Reach { source: "slow".into(), past_ms: DAY_MS, ahead_ms: 4 * DAY_MS };
+        self.writer_mut().core.world.weather = Feed::Rows(Rows::new(vec![reach]));
+    }
+
+    /// The feed answers about a place, from an hour on for two days.
+    fn brings(&mut self, (lat, lon): (f64, f64), from_ms: i64, temperature_c: f64) {
+        let hour = |hour: i64| Hour {
+            valid_ms: from_ms.div_euclid(HOUR_MS) * HOUR_MS + hour * HOUR_MS,
+            observed: from_ms < NOW_MS,
+            values: Values {
+                temperature_c: Some(temperature_c),
+                dew_point_c: Some(temperature_c - 10.0),
+                precipitation_mm: Some(0.0),
+                ..Values::default()
+            },
+        };
+        let series = Series {
+            cell: Cell::of(lat, lon),
+            source: "slow".into(),
+            lat,
+            lon,
+            elevation_m: None,
+            issued_ms: from_ms,
+            hours: (-24..48).map(hour).collect(),
+        };
+        let answer = WeatherAnswer {
+            feed: "slow".into(),
+            series: vec![series],
+            ledger: Vec::new(),
+            whole: None,
+        };
+        self.writer_mut().answers.push(answer);
+        self.passes();
+    }
+
+    fn passes(&mut self) {
+        for _ in 0..3 {
+            assert!(self.try_commit(&[]));
+        }
+    }
+
+    /// For which cells feeds are asked.
+    fn asked(&self) -> Vec<Cell> {
+        self.writer().live.weather_wanted().borrow().iter().map(|(cell, _)| *cell).collect()
+    }
+
+    fn told_of(&self, product: &str) -> Vec<(u32, TriggerData)> {
+        let rows = self.reader().triggers_after("alpina", product, 0, 100).unwrap();
+        let told = |event: CloudEvent<_>| Some((event.revision, privacy(&event)?));
+        rows.into_iter().filter_map(|row| told(row.body)).collect()
+    }
+}
+
+fn privacy(event: &CloudEvent<enrich::privacy::Content>) -> Option<TriggerData> {
+    event.data.trigger().cloned()
+}
+
+fn was_there(seconds: i64) -> Reading {
+    let fix = Fix::new(NETHERLANDS.0, NETHERLANDS.1, Some(5.0));
+    Reading { time_ms: THEN_MS + seconds * 1_000, seq: None, fix, measures: Vec::new() }
+}
+
+fn temperature_c(told: &TriggerData) -> Option<f64> {
+    match told.evidence.weather {
+        Weather::Known { temperature_c, .. } => temperature_c,
+        Weather::Missing => None,
+    }
+}
+
+#[test]
+fn a_claim_is_answered_without_its_weather_and_again_when_that_comes() {
+    let cell = Cell::of(NETHERLANDS.0, NETHERLANDS.1);
+    let mut trial = insured();
+    trial.has_slow_feed();
+    trial.at(NOW_MS);
+    trial.send("car-a", &[was_there(-5), was_there(5)]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.passes();
+    assert_eq!(
+        (trial.asked(), trial.told_of("winter_tyres")),
+        (vec![cell], vec![]),
+        "asked at once"
+    );
+    trial.at(NOW_MS + 10_000);
+    trial.passes();
+    let answers = trial.told_of("winter_tyres");
+    assert_eq!(
+        (answers.len(), &answers[0].1.told["weather"]["reason"]),
+        (1, &"weather_missing".into())
+    );
+    // It goes on asking, also after a restart.
+    trial.restart();
+    trial.has_slow_feed();
+    assert_eq!(trial.asked(), [cell]);
+    trial.at(NOW_MS + HOUR_MS);
+    trial.brings(INNSBRUCK, THEN_MS, 9.0);
+    assert_eq!(trial.told_of("winter_tyres").len(), 1, "that was of elsewhere");
+    trial.brings(NETHERLANDS, THEN_MS, -3.0);
+    let answers = trial.told_of("winter_tyres");
+    let [_, (1, revised)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(
+        (temperature_c(revised), &revised.told["weather"]["reason"]),
+        (Some(-3.0), &"observed".into())
+    );
+    assert_ne!(revised.told["road"]["reason"], "weather_missing");
+    assert_eq!(trial.asked(), []);
+    trial.brings(NETHERLANDS, THEN_MS + HOUR_MS, -4.0);
+    assert_eq!(trial.told_of("winter_tyres").len(), 2, "what it has is not taken back");
+}
+
+#[test]
+fn weather_that_comes_while_a_claim_waits_ends_the_wait() {
+    let mut trial = insured();
+    trial.has_slow_feed();
+    trial.at(NOW_MS);
+    trial.send("car-a", &[was_there(-5), was_there(5)]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.passes();
+    trial.at(NOW_MS + 2_000);
+    trial.brings(NETHERLANDS, THEN_MS, -3.0);
+    let answers = trial.told_of("winter_tyres");
+    assert_eq!(
+        answers.iter().map(|(_, told)| temperature_c(told)).collect::<Vec<_>>(),
+        [Some(-3.0)]
+    );
+}
+
+#[test]
+fn a_trip_is_said_without_its_weather_and_again_when_that_comes() {
+    let begins_ms = NOW_MS + 5 * DAY_MS;
+    let due_ms = begins_ms - 2 * DAY_MS - 3 * HOUR_MS;
+    let mut trial = insured();
+    trial.has_slow_feed();
+    let to_ms = begins_ms + DAY_MS;
+    let trip = |id: &str, place: &str| {
+        format!(
+            r#"{{"id":"{id}","customer":"anna","place":"{place}","from":{begins_ms},"to":{to_ms}}}"#
+        )
+    };
+    trial.report(message("alpina", "trips/alpina", &trip("T-1", "Innsbruck, AT")));
+    trial.report(message("alpina", "trips/alpina", &trip("T-2", "Valencia")));
+    trial.at(due_ms);
+    trial.passes();
+    let wanted = trial.asked();
+    assert_eq!(wanted.len(), 1, "of several places of one name none is asked for");
+    trial.at(due_ms + 10_000);
+    trial.passes();
+    let told = trial.told_of("travel");
+    let of = |id: &str| told.iter().find(|(_, told)| told.told["trip"]["id"] == id).unwrap();
+    assert_eq!(told.len(), 2);
+    assert_eq!(of("T-1").1.told["trip"]["place_named"], "one");
+    assert_eq!(of("T-2").1.told["trip"]["place_named"], "several");
+    assert!(told.iter().all(|(_, told)| told.offer.kind == "trip_ahead"), "{told:?}");
+    trial.at(due_ms + HOUR_MS);
+    assert_eq!(trial.asked(), wanted);
+    let (lat, lon) = wanted[0].centre();
+    trial.brings((lat, lon), begins_ms, -7.0);
+    let told = trial.told_of("travel");
+    let [.., (1, revised)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((told.len(), temperature_c(revised)), (3, Some(-7.0)));
+    assert_eq!(revised.offer.kind, "trip_weather");
+    assert_eq!(trial.asked(), []);
+    // Once it has begun, nobody asks any more.
+    trial.at(begins_ms);
+    trial.passes();
+    assert_eq!((trial.told_of("travel").len(), trial.writer().next_trip_ms), (3, None));
+}
