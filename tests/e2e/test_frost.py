@@ -33,11 +33,10 @@ def test_a_house_is_told_before_and_when_its_pipes_may_freeze(tmp_path, serving)
     hours = [START + timedelta(hours=hour) for hour in range(-2, 60)]
     rows += [f"{hour.isoformat()},{PLACE['lat']},{PLACE['lon']},1000,-10" for hour in hours]
     (tmp_path / "rows.csv").write_text("\n".join(rows))
-    config = tmp_path / "datanaut.toml"
-    config.write_text('[[weather.feed]]\nkind = "file"\nname = "ours"\npath = "rows.csv"\n')
-    flags = ["--config", config, "--clock-start", "2026-01-20T10:00:00Z"]
+    options = {"registry": registry, "config": '[[weather.feed]]\nkind = "file"\nname = "ours"\npath = "rows.csv"\n'}
+    flags = ["--clock-start", "2026-01-20T10:00:00Z"]
     told = lambda: [event for event in alpina.events() if event["data"]["event"] == "frost_risk"]
-    with serving(tmp_path, *flags, registry=registry) as server, Client(server) as home, Client(server) as alpina:
+    with serving(tmp_path, *flags, **options) as server, Client(server) as home, Client(server) as alpina:
         alpina.subscribe("triggers/alpina/home/#")
         for step in range(60):
             at = START + timedelta(minutes=10 * step)
