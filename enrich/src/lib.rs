@@ -20,6 +20,7 @@ pub mod feedback;
 pub mod places;
 pub mod privacy;
 pub mod registry;
+pub mod rehearsal;
 pub mod relevance;
 pub mod road;
 pub mod rules;

@@ -151,7 +151,8 @@ impl Relevance {
             true => today.tomorrow().ok()?,
             false => today,
         };
-        let end = day.to_datetime(to).to_zoned(zone).ok()?;
+        // When the clocks go back there are two such moments: the first may have passed.
+        let end = zone.to_ambiguous_zoned(day.to_datetime(to)).later().ok()?;
         quiet.then(|| end.timestamp().as_millisecond())
     }
 }
@@ -211,6 +212,37 @@ mod tests {
             usual.quiet_until(ms("2026-01-15T22:30:00Z"), "Mars/Olympus"),
             Some(ms("2026-01-16T07:00:00Z"))
         );
+    }
+
+    #[test]
+    fn a_night_that_ends_in_an_hour_that_comes_twice_or_never_ends() {
+        let to = jiff::civil::time(2, 30, 0, 0);
+        let from = jiff::civil::time(22, 0, 0, 0);
+        let early = Relevance { quiet_hours: Some((from, to)), ..Relevance::default() };
+        let until = |time| early.quiet_until(ms(time), "Europe/Amsterdam");
+        // 02:10 for the second time.
+        assert_eq!(until("2026-10-25T01:10:00Z"), Some(ms("2026-10-25T01:30:00Z")));
+        assert_eq!(until("2026-10-25T00:10:00Z"), Some(ms("2026-10-25T01:30:00Z")));
+        assert_eq!(until("2026-10-25T01:30:00Z"), None);
+        // 02:30 does not come.
+        assert_eq!(until("2026-03-29T00:50:00Z"), Some(ms("2026-03-29T01:30:00Z")));
+        assert_eq!(until("2026-03-29T01:00:00Z"), None);
+    }
+
+    proptest! {
+        /// Who waits is not asked to wait until a moment that has passed.
+        #[test]
+        fn a_wait_always_ends_later(
+            minute in 0..1_600_000_i64, from in 0..24_i8, to in 0..24_i8, zone in 0..4_usize,
+        ) {
+            let zones = ["Europe/Amsterdam", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"];
+            let time = |hour| jiff::civil::time(hour, 30, 0, 0);
+            let quiet = Relevance { quiet_hours: Some((time(from), time(to))), ..Relevance::default() };
+            let now_ms = ms("2025-01-01T00:00:00Z") + minute * 60_000;
+            if let Some(until_ms) = quiet.quiet_until(now_ms, zones[zone]) {
+                prop_assert!(until_ms > now_ms && until_ms - now_ms <= 26 * HOUR_MS);
+            }
+        }
     }
 
     #[test]

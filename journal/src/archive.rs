@@ -69,6 +69,10 @@ impl Archive {
         &self.registry
     }
 
+    pub(crate) fn reader(&self) -> Result<Connection, ReadError> {
+        Ok(open_reader(&self.dir)?)
+    }
+
     /// The rules that the newest batch went by.
     #[must_use]
     pub fn rules(&self) -> Option<&RuleSet> {

@@ -30,6 +30,7 @@ mod purge;
 mod quarantine;
 mod reader;
 mod recover;
+mod rehearsal;
 mod registry;
 mod report;
 mod retention;
@@ -66,6 +67,7 @@ pub use quarantine::{
 };
 pub use reader::{EventRow, ReadError, Reader, TriggerRow};
 pub use registry::SharedRegistry;
+pub use rehearsal::{Rehearsal, Rehearsed};
 pub use report::ReportRow;
 pub use retention::{Retention, SHORTEST_MS};
 pub use seal::LOG_READINGS;

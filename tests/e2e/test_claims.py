@@ -1,10 +1,12 @@
 """A claim, from the insurer's MQTT packet to what was known around it."""
 
 import json
+import time
 
-from datanaut import datanaut, wait_for
+from datanaut import Datanaut, datanaut, wait_for
 from journeys import TYRE_POLICIES
 from peers import Client
+from weather import OpenMeteo
 
 # Slovenia asks for winter tyres from 15 November to 15 March, whatever the road.
 LJUBLJANA = {"lat": 46.05, "lon": 14.51, "accuracy_m": 5}
@@ -50,6 +52,36 @@ def test_a_claim_is_answered_with_its_context(tmp_path, serving):
         assert revised["data"]["tyres"]["fitted"] == "summer" and revised["data"]["law"]["met"] is False
         counts = server.counts()
         assert counts["reports"] == {"claim": 1} and counts["duplicate"] == 1
+
+
+def test_a_claim_whose_weather_comes_late_is_answered_and_revised(tmp_path):
+    """The feed is away for longer than the answer waits; the place is known by its name only."""
+    registry = tmp_path / "registry.toml"
+    registry.write_text(TYRE_POLICIES)
+    feed = OpenMeteo(temperature_c=-6.5)
+    config = f'''
+[journal]
+claim_wait = "1s"
+[[weather.feed]]
+kind = "open-meteo"
+url = "{feed.url}"
+timeout = "2s"
+'''
+    then = int(time.time() * 1000) - 3_600_000
+    with Datanaut(tmp_path, registry=registry, config=config) as server, Client(server) as alpina:
+        told = lambda: [event for event in alpina.events() if event["data"]["event"] == "claim_reported"]
+        alpina.subscribe("triggers/alpina/winter_tyres/#")
+        alpina.publish("claims/alpina", {"id": "C-1", "device": "car-01", "time": then, "kind": "collision", "place": "Vaals, NL"})
+        (answer,) = wait_for("the answer", told, 60)
+        place = answer["data"]["place"]
+        assert (place["town"], place["certainty"], place["reason"]) == ("Vaals", "likely", "looked_up_by_name")
+        assert answer["data"]["weather"]["reason"] == "weather_missing"
+        assert answer["data"]["evidence"]["weather"] == {"status": "missing"}
+        with feed:
+            revised = wait_for("the revision", lambda: told()[1:], 90)[0]
+        assert (revised["id"], revised["revision"]) == (answer["id"], 1)
+        assert revised["data"]["evidence"]["weather"]["temperature_c"] == -6.5
+        assert revised["data"]["road"]["condition"] == "snow" and revised["data"]["weather"]["certainty"] == "likely"
 
 
 def test_the_study_counts_what_was_driven_and_claimed(tmp_path, serving):

@@ -65,6 +65,17 @@ def test_rules_change_while_serving_and_a_wrong_one_changes_nothing(tmp_path, se
         assert code == 0, err
         assert "5 events of border_crossed" in out and "5 triggers to 5 customers" in out, out
         assert "5 new, 0 no longer" in out, out
+        # Who goes over the border and back hears of it once a day, if the rule says so.
+        with Client(server) as again:
+            drive(again, "car-06", count=4)
+        server.settle()
+        candidate.write_text(candidate.read_text().replace("priority =", 'cooldown = "24h"\npriority ='))
+        code, out, err = datanaut("rules", "backtest", candidate, "--since", "2d", "--data", server.data)
+        assert code == 0, err
+        lines = {line[:10].strip(): line[10:] for line in out.splitlines()}
+        assert lines["fires"].startswith("9 triggers to 6 customers"), out
+        assert lines["would say"].startswith("6 triggers to 6 customers"), out
+        assert "3 not said: 3 cooldown" in out, out
 
 
 def test_a_rule_can_be_tried_before_it_is_in_force(tmp_path):

@@ -218,6 +218,15 @@ impl RuleSet {
         Ok(Self::of(rules.collect::<Result<Vec<_>, RuleError>>()?.into_iter().flatten().collect()))
     }
 
+    /// The same with a rule in the place of the one with its id, if there is one.
+    #[must_use]
+    pub fn with_rule(self, rule: Rule) -> Self {
+        let relevance = self.relevance;
+        let others = self.rules.into_iter().filter(|other| other.id != rule.id);
+        let rules = others.chain([rule.clone()]).collect();
+        Self { relevance, ..Self::of(rules) }
+    }
+
     fn of(mut rules: Vec<Rule>) -> Self {
         // When somebody may hear one thing more, the first is heard.
         rules.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.id.cmp(&b.id)));

@@ -10,6 +10,7 @@ mod follow;
 mod full;
 mod order;
 mod quarantine;
+mod rehearsal;
 mod report;
 mod retention;
 mod rights;

@@ -4,6 +4,10 @@
 //! in. It is looked at once an hour while it drives, and at once when tyres or country change: by the
 //! weather as it was known then, now and [`AHEAD_HOURS`] ahead. docs/winter-tyres.md says it for people.
 
+mod odometer;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use ingest::{Fix, Measure, Reading, Value};
@@ -18,6 +22,9 @@ use crate::road::{Condition, Reason};
 use crate::weather::HOUR_MS;
 use crate::{Country, EnrichedReading, Event, Happening, World};
 
+use self::odometer::Odometer;
+pub use self::odometer::{OdometerDoubted, possible};
+
 /// How far ahead the road is looked at: about the drive that has begun. Our own choice.
 const AHEAD_HOURS: i64 = 3;
 
@@ -26,13 +33,6 @@ const WINTER_TREAD_MM: f64 = 4.0;
 
 /// The same finding is news again after this long.
 const NEWS_AGAIN_MS: i64 = 24 * HOUR_MS;
-
-/// No car on a road moves faster (a record car on a public road made 125 m/s).
-const FASTEST_MPS: f64 = 130.0;
-
-/// An odometer may lose this much when a workshop swaps an instrument or it is read anew: its
-/// resolution in cars that report kilometres.
-const ODOMETER_STEP_M: f64 = 1_000.0;
 
 /// What is fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,14 +74,6 @@ pub struct TyresUnfit {
     pub lon: f64,
 }
 
-/// An odometer went backwards, or faster than a car can.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OdometerDoubted {
-    pub from_m: f64,
-    pub to_m: f64,
-    pub since_ms: i64,
-}
-
 /// What the detector remembers of a car.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
@@ -92,7 +84,7 @@ pub struct Memory {
     looked: Option<i64>,
     /// What was last found, and when.
     found: Option<(Unfit, Tyre, Country, i64)>,
-    odometer: Option<(f64, i64)>,
+    odometer: Odometer,
 }
 
 impl Tyre {
@@ -153,7 +145,7 @@ pub fn unfit(tyre: Tyre, tread_mm: Option<f64>, road: Condition, duty: &Duty) ->
 impl Detector for Memory {
     fn read(&mut self, seen: &EnrichedReading<'_>, world: &World, events: &mut Vec<Event>) {
         let reading = seen.reading;
-        self.odometer(reading, events);
+        self.odometer.read(reading, events);
         let tyre = Tyre::of(reading).or(self.tyre);
         let tread_mm = reading.number(Measure::TreadMm).or(self.tread_mm);
         let certain = seen.place.filter(|(_, here)| here.certain && !here.at_sea);
@@ -232,32 +224,6 @@ impl Memory {
             }),
         });
     }
-
-    /// Believes what it says next, whatever it said before.
-    fn odometer(&mut self, reading: &Reading, events: &mut Vec<Event>) {
-        let Some(to_m) = reading.number(Measure::OdometerM) else {
-            return;
-        };
-        let before = self.odometer.replace((to_m, reading.time_ms));
-        let Some((from_m, since_ms)) = before else { return };
-        if possible(from_m, to_m, reading.time_ms - since_ms) {
-            return;
-        }
-        let doubted = OdometerDoubted { from_m, to_m, since_ms };
-        events.push(Event {
-            time_ms: reading.time_ms,
-            known_ms: reading.time_ms,
-            cause: Cause::of(reading),
-            happening: Happening::OdometerDoubted(doubted),
-        });
-    }
-}
-
-/// Whether a car can have come from one reading of its odometer to the next.
-#[must_use]
-pub fn possible(from_m: f64, to_m: f64, passed_ms: i64) -> bool {
-    let farthest_m = FASTEST_MPS * passed_ms.max(0) as f64 / 1_000.0 + ODOMETER_STEP_M;
-    (-ODOMETER_STEP_M..=farthest_m).contains(&(to_m - from_m))
 }
 
 impl Happened for TyresUnfit {
@@ -316,194 +282,5 @@ impl Happened for TyresUnfit {
 
     fn same_thing(&self, other: &Self) -> bool {
         (self.why, self.tyre, self.country) == (other.why, other.tyre, other.country)
-    }
-}
-
-impl Happened for OdometerDoubted {
-    const FIELDS: &'static [Field] = &[("from_m", Type::Number), ("to_m", Type::Number)];
-
-    fn fact(&self, name: &str) -> Option<Fact<'_>> {
-        match name {
-            "from_m" => Some(Fact::Number(self.from_m)),
-            "to_m" => Some(Fact::Number(self.to_m)),
-            _ => None,
-        }
-    }
-
-    fn place(&self) -> Option<Fix> {
-        None
-    }
-
-    fn told(&self) -> BTreeMap<String, serde_json::Value> {
-        BTreeMap::from([("odometer_m".to_owned(), json!([self.from_m, self.to_m]))])
-    }
-
-    fn same_thing(&self, other: &Self) -> bool {
-        (self.from_m, self.to_m) == (other.from_m, other.to_m)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::LazyLock;
-
-    use ingest::weather::{Hour, Series};
-    use ingest::{Fix, Measure, Reading, Value};
-
-    use super::{Tyre, TyresUnfit, Unfit, possible};
-    use crate::places::Atlas;
-    use crate::weather::{Cell, Feed, HOUR_MS, Synthetic, Values};
-    use crate::{DeviceState, EnrichedReading, Event, Happening, World};
-
-    static WORLD: LazyLock<World> = LazyLock::new(|| World {
-        atlas: Atlas::load(),
-        weather: Feed::Synthetic(Synthetic::new(1)),
-    });
-
-    const MUNICH: (f64, f64) = (48.137, 11.575);
-    const SALZBURG: (f64, f64) = (47.80, 13.04);
-    const LJUBLJANA: (f64, f64) = (46.05, 14.51);
-
-    fn ms(time: &str) -> i64 {
-        time.parse::<jiff::Timestamp>().unwrap().as_millisecond()
-    }
-
-    fn car(time_ms: i64, at: (f64, f64), tyre: Option<u8>, tread_mm: f64) -> Reading {
-        let mut measures = vec![(Measure::SpeedMps, Value::Number(20.0))];
-        if let Some(tyre) = tyre {
-            measures.push((Measure::Tyre, Value::Choice(tyre)));
-        }
-        measures.push((Measure::TreadMm, Value::Number(tread_mm)));
-        Reading { time_ms, seq: None, fix: Fix::new(at.0, at.1, Some(5.0)), measures }
-    }
-
-    fn run(world: &World, readings: &[Reading]) -> Vec<Event> {
-        let (mut state, mut events) = (DeviceState::default(), Vec::new());
-        for reading in readings {
-            state.read(&EnrichedReading::join(reading, 1, world), world, &mut events);
-        }
-        events
-    }
-
-    fn advice(world: &World, readings: &[Reading]) -> Vec<TyresUnfit> {
-        let found = run(world, readings).into_iter().filter_map(|event| match event.happening {
-            Happening::TyresUnfit(unfit) => Some(unfit),
-            _ => None,
-        });
-        found.collect()
-    }
-
-    #[test]
-    fn summer_tyres_where_and_when_the_law_asks_for_winter_tyres() {
-        // Slovenia asks for them from 15 November to 15 March, whatever the road.
-        let on = |time: &str| advice(&WORLD, &[car(ms(time), LJUBLJANA, Some(0), 6.0)]);
-        let found = on("2025-11-15T10:00:00Z");
-        assert_eq!((found.len(), found[0].why, found[0].tyre), (1, Unfit::Law, Tyre::Summer));
-        assert_eq!(found[0].country.code(), "SI");
-        assert_eq!(on("2025-07-01T10:00:00Z"), []);
-        // The day begins in Ljubljana, where it is one in the morning.
-        assert_eq!(on("2025-11-14T23:30:00Z").len(), 1);
-        assert_eq!(on("2025-11-14T22:30:00Z").len(), 0);
-        // With winter tyres there is nothing to say, but for their tread: at least 3 mm there.
-        let winter =
-            |tread| advice(&WORLD, &[car(ms("2025-11-20T10:00:00Z"), LJUBLJANA, Some(1), tread)]);
-        assert_eq!(winter(6.0), []);
-        assert_eq!(winter(2.5)[0].why, Unfit::Tread);
-    }
-
-    #[test]
-    fn nobody_is_told_the_same_again_and_again() {
-        let start_ms = ms("2025-12-01T06:00:00Z");
-        let drive: Vec<Reading> = (0..600)
-            .map(|minute| car(start_ms + minute * 60_000, LJUBLJANA, Some(0), 6.0))
-            .collect();
-        assert_eq!(advice(&WORLD, &drive).len(), 1);
-        let next_day = car(start_ms + 25 * HOUR_MS, LJUBLJANA, Some(0), 6.0);
-        assert_eq!(advice(&WORLD, &[drive, vec![next_day]].concat()).len(), 2);
-    }
-
-    #[test]
-    fn crossing_a_border_is_looked_at_at_once() {
-        let start_ms = ms("2026-02-01T10:10:00Z");
-        let drive = [
-            car(start_ms, SALZBURG, Some(0), 6.0),
-            car(start_ms + 60_000, LJUBLJANA, Some(0), 6.0),
-        ];
-        let found = advice(&WORLD, &drive);
-        assert_eq!(found.last().unwrap().country.code(), "SI", "{found:?}");
-    }
-
-    #[test]
-    fn who_says_nothing_of_tyres_is_told_nothing() {
-        let reading = car(ms("2025-12-01T10:00:00Z"), LJUBLJANA, None, 6.0);
-        assert_eq!(advice(&WORLD, &[reading]), []);
-    }
-
-    /// Snow in Munich, from two hours after `start_ms` on.
-    fn snowy(start_ms: i64) -> World {
-        let cell = Cell::of(MUNICH.0, MUNICH.1);
-        let hours = (-12..=6).map(|hour| {
-            let snows = hour >= 2;
-            Hour {
-                valid_ms: start_ms + hour * HOUR_MS,
-                observed: false,
-                values: Values {
-                    temperature_c: Some(-1.0),
-                    dew_point_c: Some(-8.0),
-                    precipitation_mm: Some(if snows { 1.0 } else { 0.0 }),
-                    snowfall_cm: Some(if snows { 1.0 } else { 0.0 }),
-                    ..Values::default()
-                },
-            }
-        });
-        let series = Series {
-            cell,
-            source: "test".into(),
-            lat: MUNICH.0,
-            lon: MUNICH.1,
-            elevation_m: None,
-            issued_ms: start_ms - 13 * HOUR_MS,
-            hours: hours.collect(),
-        };
-        let mut rows = crate::weather::Rows::new(vec![crate::weather::Reach {
-            source: "test".into(),
-            past_ms: 0,
-            ahead_ms: 0,
-        }]);
-        rows.learn(&series, start_ms - 13 * HOUR_MS);
-        World { atlas: Atlas::load(), weather: Feed::Rows(rows) }
-    }
-
-    #[test]
-    fn snow_ahead_is_told_before_it_falls() {
-        let start_ms = ms("2026-01-10T08:00:00Z");
-        let world = snowy(start_ms);
-        let found = advice(&world, &[car(start_ms, MUNICH, Some(0), 6.0)]);
-        // Germany asks for winter tyres on such a road.
-        assert_eq!((found[0].why, found[0].road_ms), (Unfit::Law, start_ms + 2 * HOUR_MS));
-        let worn = advice(&world, &[car(start_ms, MUNICH, Some(1), 3.0)]);
-        assert_eq!(worn[0].why, Unfit::Worn);
-        assert_eq!(advice(&world, &[car(start_ms, MUNICH, Some(1), 6.0)]), []);
-    }
-
-    #[test]
-    fn a_car_takes_little_memory() {
-        assert!(size_of::<super::Memory>() <= 160, "{}", size_of::<super::Memory>());
-        assert!(size_of::<DeviceState>() <= 1_024, "{}", size_of::<DeviceState>());
-    }
-
-    #[test]
-    fn an_odometer_that_cannot_be_is_named() {
-        let at = |second: i64, odometer_m: f64| {
-            let measures = vec![(Measure::OdometerM, Value::Number(odometer_m))];
-            Reading { time_ms: second * 1_000, seq: None, fix: None, measures }
-        };
-        let drive = [at(0, 5e6), at(60, 5.002e6), at(120, 1e6), at(180, 1.002e6)];
-        let events = run(&WORLD, &drive);
-        let [event] = events.as_slice() else { panic!("{events:?}") };
-        let Happening::OdometerDoubted(doubted) = &event.happening else { panic!("{event:?}") };
-        assert_eq!((doubted.from_m, doubted.to_m), (5.002e6, 1e6));
-        assert!(possible(5e6, 5e6 - 500.0, 1_000), "a kilometre's rounding");
-        assert!(!possible(5e6, 5.1e6, 60_000), "100 km in a minute");
     }
 }
