@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::net::IpAddr;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -11,17 +12,17 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::claims::claim_line;
-use crate::listen::{Heard, listen};
-use crate::options::{ClockStart, Mix, Options, Protocol, Qos};
+use crate::listen::Listener;
+use crate::options::{Broker, ClockStart, Mix, Options, Protocol, Qos};
 use crate::outcome::{Machine, Outcome, ServerSide};
 use crate::parts::Processes;
-use crate::publish::{Run, run_in_full};
+use crate::publish::run_in_full;
 use crate::replay::publish_lines;
 use crate::scenario::{ClockSpec, Scenario, ScenarioError};
 use crate::server::{Process, Seen, Server, ServerError, Totals};
 use crate::stats::lock;
 use crate::truth::Truth;
-use crate::verify::{Limits, Verdict, judge};
+use crate::verify::Limits;
 
 /// How a scenario is run.
 #[derive(Debug)]
@@ -75,6 +76,9 @@ pub enum BenchError {
 /// from the future.
 const BEHIND: Duration = Duration::from_secs(3);
 
+/// How long what was acknowledged may take to the server.
+const SETTLE: Duration = Duration::from_secs(10);
+
 /// Runs `scenario`, with `options` for how to reach the broker.
 ///
 /// # Errors
@@ -93,7 +97,7 @@ pub async fn bench(
         true => Some(Listener::start(&options, settings.record.take()).await?),
         false => None,
     };
-    let watcher = Watcher::start(Some(options.broker.port));
+    let watcher = Watcher::start(port_of_server(&settings, &options.broker));
     let insurer = options.connect_only();
     let started_at = Timestamp::now();
     let mut run = match settings.processes {
@@ -131,7 +135,7 @@ pub async fn bench(
         }
         None => None,
     };
-    let after = totals(server.as_ref()).await?;
+    let after = settled(server.as_ref(), before, run.report.readings).await?;
     let mut outcome = Outcome {
         scenario: settings.name,
         about: scenario.about.clone(),
@@ -183,8 +187,10 @@ impl Settings {
         if scenario.clock == ClockSpec::Server {
             let server = Server::new(self.http.as_deref().ok_or(BenchError::NoHttp)?);
             let (at, speed) = spawn_blocking(move || server.clock()).await??;
-            let behind_ms = if speed > 1.0 { BEHIND.as_secs_f64() * 1e3 * speed } else { 0.0 };
-            options.clock_start = Some(ClockStart { ms: at.ms - behind_ms as i64, ..at });
+            if speed > 1.0 {
+                options.behind_ms = (BEHIND.as_secs_f64() * 1e3 * speed) as i64;
+            }
+            options.clock_start = Some(ClockStart { ms: at.ms - options.behind_ms, ..at });
             options.clock_speed = speed;
             tracing::info!(speed, "going by the server's clock");
         }
@@ -203,50 +209,37 @@ async fn totals(server: Option<&Server>) -> Result<Option<Totals>, BenchError> {
     Ok(Some(spawn_blocking(move || server.totals()).await??))
 }
 
-/// Hears triggers in the background.
-struct Listener {
-    heard: Arc<Heard>,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<std::io::Result<()>>,
+/// The totals when all that was acknowledged is in them, or when that has taken too long: behind
+/// another broker it is still on its way for a moment.
+async fn settled(
+    server: Option<&Server>,
+    before: Option<Totals>,
+    readings: u64,
+) -> Result<Option<Totals>, BenchError> {
+    let asked = Instant::now();
+    loop {
+        let after = totals(server).await?;
+        let came = before.zip(after).map(|(before, after)| after.since(before));
+        if came.is_none_or(|came| came.has(readings)) || asked.elapsed() > SETTLE {
+            return Ok(after);
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
 }
 
-impl Listener {
-    async fn start(options: &Options, record: Option<File>) -> Result<Self, BenchError> {
-        let heard = Arc::new(Heard::default());
-        let (subscribed, mut ready) = watch::channel(false);
-        let (stop, stopped) = watch::channel(false);
-        let ears = options.connect_only();
-        let hearing = Arc::clone(&heard);
-        let mut task = tokio::spawn(async move {
-            let client_id = format!("device-sim-listener-{}", std::process::id());
-            listen(&ears, &client_id, "triggers/#", &hearing, record, subscribed, stopped).await
-        });
-        tokio::select! {
-            ended = &mut task => ended??,
-            _ = ready.wait_for(|&ready| ready) => {}
+/// Where the server listens, if that is on this machine; without an HTTP side, the broker is the server.
+fn port_of_server(settings: &Settings, broker: &Broker) -> Option<u16> {
+    let (host, port) = match &settings.http {
+        None => (broker.host.clone(), broker.port),
+        Some(url) => {
+            let url: ureq::http::Uri = url.parse().ok()?;
+            (url.host()?.to_owned(), url.port_u16().unwrap_or(80))
         }
-        Ok(Self { heard, stop, task })
-    }
-
-    /// Waits for what is missing, at most for the grace, and judges.
-    async fn judge(
-        self,
-        run: &Run,
-        limits: &Limits,
-        grace: Duration,
-    ) -> Result<Verdict, BenchError> {
-        let ended = Instant::now();
-        let judged = || judge(&run.truths, &lock(&self.heard), limits, run.clock);
-        while ended.elapsed() < grace && judged().is_short() {
-            sleep(Duration::from_millis(500)).await;
-        }
-        // What is false or doubled comes at about the same time as what is right.
-        sleep(Duration::from_secs(1)).await;
-        self.stop.send_replace(true);
-        let verdict = judged();
-        self.task.await??;
-        Ok(verdict)
-    }
+    };
+    let host = host.trim_matches(['[', ']']);
+    let address = host.parse::<IpAddr>().ok();
+    let local = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    local.then_some(port)
 }
 
 /// Looks every second at what the simulator and the server use.

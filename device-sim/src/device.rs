@@ -192,7 +192,7 @@ impl Device {
         let off_ms = match self.clock {
             None => 0,
             Some(ClockFault::Skewed(by_ms)) => by_ms,
-            Some(ClockFault::Ahead | ClockFault::Unset | ClockFault::GpsRollover) => {
+            Some(ClockFault::Ahead(_) | ClockFault::Unset | ClockFault::GpsRollover) => {
                 return Vec::new();
             }
         };

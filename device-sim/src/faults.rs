@@ -52,7 +52,8 @@ pub struct Faults {
 pub(crate) enum ClockFault {
     /// Off by so many milliseconds, still plausible.
     Skewed(i64),
-    Ahead,
+    /// By so many milliseconds, which nobody believes.
+    Ahead(i64),
     Unset,
     GpsRollover,
 }
@@ -66,7 +67,7 @@ impl ClockFault {
     pub(crate) fn shown_ms(self, now_ms: i64, start_ms: i64) -> i64 {
         match self {
             Self::Skewed(by_ms) => now_ms + by_ms,
-            Self::Ahead => now_ms + HOUR_MS,
+            Self::Ahead(by_ms) => now_ms + by_ms,
             // It counts from the epoch since it was switched on.
             Self::Unset => (now_ms - start_ms).max(0),
             Self::GpsRollover => now_ms - ROLLOVER_MS,
@@ -96,12 +97,14 @@ pub(crate) enum Trouble {
 }
 
 impl Faults {
-    pub(crate) fn of_clock(&self, rng: &mut Rng) -> Option<ClockFault> {
+    /// The clock of a device in a fleet that is `behind_ms` behind the server: who is ahead is ahead
+    /// of both.
+    pub(crate) fn of_clock(&self, behind_ms: i64, rng: &mut Rng) -> Option<ClockFault> {
         let mut at = rng.f64();
         let skew_ms = rng.i64(-SKEW_MS..=SKEW_MS);
         let faults = [
             (self.clock_skew, ClockFault::Skewed(skew_ms)),
-            (self.clock_ahead, ClockFault::Ahead),
+            (self.clock_ahead, ClockFault::Ahead(HOUR_MS + behind_ms)),
             (self.clock_unset, ClockFault::Unset),
             (self.gps_rollover, ClockFault::GpsRollover),
         ];
@@ -207,6 +210,13 @@ mod tests {
         }
         assert_eq!(storms, 399);
         assert!((30..70).contains(&offline), "{offline}");
+    }
+
+    #[test]
+    fn who_is_ahead_is_ahead_of_the_server_also_where_the_fleet_is_behind_it() {
+        let faults = Faults { clock_ahead: 1.0, ..Faults::default() };
+        let clock = faults.of_clock(7_200_000, &mut fastrand::Rng::with_seed(1)).unwrap();
+        assert_eq!(clock.shown_ms(5, 0), 5 + 7_200_000 + 3_600_000);
     }
 
     #[test]

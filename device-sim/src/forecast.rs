@@ -245,8 +245,9 @@ fn row(at: Position, height_m: f64, time_ms: i64, issued_ms: i64) -> [Value; COL
 
 /// The middles of the cells along all roads, and of those around the places.
 fn cells_come_by() -> Vec<Position> {
-    /// A road that cuts a corner of a cell is in it for a moment.
-    const STEP_M: f64 = 500.0;
+    const STEP_M: f64 = 100.0;
+    /// A road that cuts a corner of a cell is in it for a moment, and receivers err.
+    const BESIDE_M: f64 = 150.0;
     /// As far from a place as anybody lives or works.
     const AROUND_M: f64 = 7_000.0;
     let network = Network::new();
@@ -259,7 +260,12 @@ fn cells_come_by() -> Vec<Position> {
         let (Some(from), Some(to)) = (place(from), place(to)) else { continue };
         let path = network.path(&[from, to]);
         let steps = (path.length_m() / STEP_M).ceil() as u32;
-        (0..=steps).for_each(|step| come_by(path.at(f64::from(step) * STEP_M).0));
+        for step in 0..=steps {
+            let at = path.at(f64::from(step) * STEP_M).0;
+            for (east, north) in [(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)] {
+                come_by(at.moved(east * BESIDE_M, north * BESIDE_M));
+            }
+        }
     }
     for place in PLACES {
         for (east, north) in [(0.0, 0.0), (1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)] {

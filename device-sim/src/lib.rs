@@ -87,4 +87,4 @@ pub use stats::{Quantiles, Second};
 pub use transport::{Tls, TlsError};
 pub use trigger::Recorded;
 pub use truth::{Expect, Line, Truth, What};
-pub use verify::{Clock, JUDGEABLE, Limits, Score, Verdict, judge};
+pub use verify::{Clock, JUDGEABLE, Limits, Score, Verdict, Wrong, judge};

@@ -1,18 +1,23 @@
 //! Listens to triggers as an insurer does: with a session that the broker keeps while we are away.
 
+use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{sleep, sleep_until};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, sleep_until, timeout};
 
+use crate::bench::BenchError;
 use crate::options::{Login, Options, Protocol, Qos};
 use crate::packet::{Hello, Incoming};
+use crate::publish::Run;
 use crate::session::{Session, SessionError};
 use crate::stats::lock;
 use crate::trigger::Recorded;
+use crate::verify::{Limits, Verdict, judge};
 
 const KEEP_ALIVE_S: u16 = 20;
 /// The broker keeps what comes while we are away for so long.
@@ -48,24 +53,83 @@ pub async fn listen(
         will: None,
         session_s: SESSION_S,
     };
-    loop {
+    let ended = loop {
         let listening = session(options, &hello, filter, &mut file, &subscribed, heard);
         tokio::select! {
-            _ = stop.wait_for(|&stop| stop) => return Ok(()),
+            _ = stop.wait_for(|&stop| stop) => break Ok(()),
             ended = listening => match ended {
                 Ended::Session(error) => tracing::warn!(%error, "not listening, trying again"),
                 Ended::Refused => {
-                    return Err(io::Error::other(format!(
+                    break Err(io::Error::other(format!(
                         "the broker refuses the subscription to {filter}"
                     )));
                 }
-                Ended::File(error) => return Err(error),
+                Ended::File(error) => break Err(error),
             },
         }
         tokio::select! {
-            _ = stop.wait_for(|&stop| stop) => return Ok(()),
+            _ = stop.wait_for(|&stop| stop) => break Ok(()),
             () = sleep(BACKOFF) => {}
         }
+    };
+    if options.best_protocol() == Protocol::V3_1_1 {
+        forget(options, hello).await;
+    }
+    ended
+}
+
+/// MQTT 3.1.1 cannot say for how long a broker is to keep a session: one that keeps none takes its
+/// place. A broker that is away keeps it.
+async fn forget(options: &Options, hello: Hello) {
+    let hello = Hello { session_s: 0, ..hello };
+    if let Ok(session) = Session::open(options, Protocol::V3_1_1, None, &hello).await {
+        timeout(BACKOFF, session.close()).await.ok();
+    }
+}
+
+/// Hears triggers in the background.
+pub(crate) struct Listener {
+    heard: Arc<Heard>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Listener {
+    pub(crate) async fn start(options: &Options, record: Option<File>) -> Result<Self, BenchError> {
+        let heard = Arc::new(Heard::default());
+        let (subscribed, mut ready) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let ears = options.connect_only();
+        let hearing = Arc::clone(&heard);
+        let mut task = tokio::spawn(async move {
+            let client_id = format!("device-sim-listener-{}", std::process::id());
+            listen(&ears, &client_id, "triggers/#", &hearing, record, subscribed, stopped).await
+        });
+        tokio::select! {
+            ended = &mut task => ended??,
+            _ = ready.wait_for(|&ready| ready) => {}
+        }
+        Ok(Self { heard, stop, task })
+    }
+
+    /// Waits for what is missing, at most for the grace, and judges.
+    pub(crate) async fn judge(
+        self,
+        run: &Run,
+        limits: &Limits,
+        grace: Duration,
+    ) -> Result<Verdict, BenchError> {
+        let ended = Instant::now();
+        let judged = || judge(&run.truths, &lock(&self.heard), limits, run.clock);
+        while ended.elapsed() < grace && judged().is_short() {
+            sleep(Duration::from_millis(500)).await;
+        }
+        // What is false or doubled comes at about the same time as what is right.
+        sleep(Duration::from_secs(1)).await;
+        self.stop.send_replace(true);
+        let verdict = judged();
+        self.task.await??;
+        Ok(verdict)
     }
 }
 
@@ -83,8 +147,7 @@ async fn session(
     subscribed: &watch::Sender<bool>,
     heard: &Heard,
 ) -> Ended {
-    // A session that outlives its connection differs between the versions; 5 says for how long.
-    let mut session = match Session::open(options, Protocol::V5, None, hello).await {
+    let mut session = match Session::open(options, options.best_protocol(), None, hello).await {
         Ok(session) => session,
         Err(error) => return Ended::Session(error),
     };

@@ -247,8 +247,10 @@ pub struct Options {
     pub settle: Duration,
     /// What the fleet's clock shows; the time of day, if `None`.
     pub clock_start: Option<ClockStart>,
-    /// It runs so many times as fast as time does.
+    /// It runs so many times as fast as time does,
     pub clock_speed: f64,
+    /// and so many of its milliseconds behind the server's.
+    pub behind_ms: i64,
     /// What was due before counts in no latency.
     pub warm_up: Duration,
     /// Wait with the schedule until told, when the connections are up.
@@ -269,7 +271,14 @@ impl Options {
         let mut options = Self::new(self.broker.clone());
         options.tls = self.tls.clone();
         options.login = self.login.clone();
+        options.protocol = Mix::all(self.best_protocol());
         options
+    }
+
+    /// For a client that is alone: MQTT 5, where that is spoken at all.
+    pub(crate) fn best_protocol(&self) -> Protocol {
+        let v5 = self.protocol.0.iter().any(|(protocol, _)| *protocol == Protocol::V5);
+        if v5 { Protocol::V5 } else { Protocol::V3_1_1 }
     }
 
     /// MQTT 5, QoS 1, a connection for each of up to 1,000 devices, until told to stop.
@@ -284,6 +293,7 @@ impl Options {
             sources: Vec::new(),
             clock_start: None,
             clock_speed: 1.0,
+            behind_ms: 0,
             faults: Faults::default(),
             seed: 1,
             warm_up: Duration::ZERO,

@@ -228,10 +228,9 @@ impl ServerSide {
         }
         if let Some(totals) = self.totals {
             let what = "readings acknowledged that the server has";
-            let has = totals.stored + totals.duplicate;
-            let value =
-                format!("{} of {}", figure(has.min(report.readings as f64)), report.readings);
-            checks.push(Check::holds(what, has >= report.readings as f64, value));
+            let there = (totals.stored + totals.duplicate).min(report.readings as f64);
+            let value = format!("{} of {}", figure(there), report.readings);
+            checks.push(Check::holds(what, totals.has(report.readings), value));
         }
         checks
     }

@@ -118,7 +118,7 @@ pub async fn run_in_full(
     shutdown: impl Future<Output = ()>,
 ) -> Run {
     let devices = fleet.len();
-    fleet.afflict(&options.faults, options.seed);
+    fleet.afflict(&options.faults, options.behind_ms, options.seed);
     let stats = Stats::new(options.acked.take());
     let gate = options.gate.take();
     let ledger = Mutex::new(Ledger::new(options.ledger.take(), options.keep_truths));

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::options::{Login, Options, Protocol};
+use crate::options::{Login, Options};
 use crate::reading::Kind;
 use crate::transport::Tls;
 use args::{At, Format, Speed};
@@ -41,7 +41,7 @@ pub async fn replay(args: &ReplayArgs) -> Result<ExitCode> {
     tell_about(&recording);
     ensure!(
         !recording.messages.is_empty(),
-        "{}: nothing in it can be published",
+        "{}: nothing in it can be published: it takes points or lines with a time",
         args.file.display()
     );
     println!(
@@ -77,7 +77,7 @@ pub(crate) async fn publish_lines(lines: &str, options: &Options, user: &str) ->
     let target = Target {
         broker: options.broker.clone(),
         tls: options.tls.clone(),
-        protocol: Protocol::V5,
+        protocol: options.best_protocol(),
         login,
         qos: 1,
         at: At::Recorded,
@@ -140,7 +140,7 @@ fn format_of(args: &ReplayArgs) -> Result<Format> {
 fn read_text(file: &Path) -> Result<String> {
     let bytes = std::fs::metadata(file)?.len();
     ensure!(bytes <= MAX_FILE_BYTES, "larger than {MAX_FILE_BYTES} bytes: split it");
-    std::fs::read_to_string(file).context("cannot be read as UTF-8 text")
+    std::fs::read_to_string(file).context("cannot be read as text: save it as UTF-8")
 }
 
 /// `telemetry/{kind}/{device}`

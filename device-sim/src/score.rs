@@ -9,9 +9,9 @@ use crate::report::latency;
 use crate::stats::histogram;
 use crate::trigger::Trigger;
 use crate::truth::{Expect, Truth, What};
-use crate::verify::{Clock, Limits, Score};
+use crate::verify::{Clock, Limits, Score, Wrong};
 
-/// So many of what is missing are kept, for a look.
+/// So many of what is missing or false are kept, for a look.
 const EXAMPLES: usize = 5;
 
 pub(crate) fn score(
@@ -53,7 +53,14 @@ pub(crate) fn score(
         match rival.flatten() {
             Some(other) if other.subject == trigger.subject => score.doubled += 1,
             Some(other) if other.insurer != trigger.insurer => score.optional += 1,
-            _ => score.r#false += 1,
+            _ => {
+                score.r#false += 1;
+                if score.first_false.len() < EXAMPLES {
+                    let (id, event) = (trigger.id.clone(), trigger.event.clone());
+                    let happened_at = trigger.happened_at;
+                    score.first_false.push(Wrong { id, event, happened_at });
+                }
+            }
         }
     }
     let right = score.found + score.optional;

@@ -43,6 +43,11 @@ impl Totals {
         }
     }
 
+    /// So many readings are there.
+    pub(crate) fn has(self, readings: u64) -> bool {
+        self.stored + self.duplicate >= readings as f64
+    }
+
     /// Every reading received has its outcome.
     pub(crate) fn balanced(self) -> bool {
         self.received == self.stored + self.duplicate + self.quarantined + self.refused

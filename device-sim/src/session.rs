@@ -34,8 +34,20 @@ pub(crate) enum SessionError {
     Goodbye(String),
     #[error("the broker did not answer the first packet with a welcome")]
     NoWelcome,
+    #[error("the broker hung up at once: if it does not speak MQTT 5, give --mqtt 3.1.1")]
+    NoV5,
     #[error("the broker did not answer for {} s", PATIENCE.as_secs())]
     Silent,
+}
+
+impl SessionError {
+    fn is_an_end(&self) -> bool {
+        match self {
+            Self::HungUp => true,
+            Self::Io(error) => error.kind() == io::ErrorKind::ConnectionReset,
+            _ => false,
+        }
+    }
 }
 
 /// How long a broker may take to let somebody in, or to answer a ping.
@@ -92,7 +104,11 @@ impl Session {
                 deaf_until: None,
             };
             session.writer().hello(hello);
-            match session.next().await? {
+            let answer = session.next().await;
+            if protocol == Protocol::V5 && answer.as_ref().is_err_and(SessionError::is_an_end) {
+                return Err(SessionError::NoV5);
+            }
+            match answer? {
                 Incoming::Welcome { receive_maximum } => {
                     session.receive_maximum = receive_maximum;
                     Ok(session)

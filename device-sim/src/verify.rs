@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::report::Latency;
@@ -86,6 +87,17 @@ pub struct Score {
     pub latency: Option<Latency>,
     /// The first that are missing, for a look at what went wrong.
     pub first_missed: Vec<Truth>,
+    /// And the first that were told falsely.
+    #[serde(default)]
+    pub first_false: Vec<Wrong>,
+}
+
+/// A trigger about something that did not happen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Wrong {
+    pub id: String,
+    pub event: String,
+    pub happened_at: Timestamp,
 }
 
 /// Products and events that triggers are about and the ledger speaks of.
@@ -253,6 +265,9 @@ impl fmt::Display for Verdict {
             )?;
             if let Some(l) = &score.latency {
                 writeln!(f, "{:16}publish to trigger {l}", "")?;
+            }
+            for Wrong { id, event, happened_at } in &score.first_false {
+                writeln!(f, "{:16}false: {event} at {happened_at}, id {id}", "")?;
             }
             for truth in &score.first_missed {
                 writeln!(f, "{:16}missed: {} {:?} at {}", "", truth.device, truth.what, truth.at)?;

@@ -209,3 +209,20 @@ fn a_broker_that_is_away_is_reported_and_does_not_hold_up_the_end() {
         }
     }
 }
+
+#[test]
+fn a_broker_that_does_not_speak_mqtt_5_is_not_left_unexplained() {
+    // It hangs up on whoever comes.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || listener.incoming().flatten().for_each(drop));
+    let said = |protocol| {
+        let mut options = Options::new(Broker { host: "127.0.0.1".into(), port, tls: false });
+        options.protocol = Mix::all(protocol);
+        options.duration = Some(Duration::from_secs(3_600));
+        options.settle = Duration::from_millis(500);
+        publish(Fleet::demo(1), options, std::future::pending()).last_error.unwrap()
+    };
+    assert!(said(Protocol::V5).contains("--mqtt 3.1.1"));
+    assert!(!said(Protocol::V3_1_1).contains("--mqtt"));
+}

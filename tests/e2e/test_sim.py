@@ -5,10 +5,13 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from datanaut import BINARIES, ROOT, Datanaut, Process, acknowledged, free_port, run, wait_for
 
 EVERYDAY = Path(__file__).parent / "everyday.toml"
 EVERYTHING_WRONG = Path(__file__).parent / "everything-wrong.toml"
+WRONG_WINTER = Path(__file__).parent / "wrong-winter.toml"
 
 
 def verify(server, ledger, report, *flags):
@@ -70,10 +73,10 @@ def registry_of(scenario, tmp_path):
     return registry
 
 
-def test_a_minute_of_the_demo_passes_all_its_checks(tmp_path):
+def test_a_minute_of_the_demo_passes_all_its_checks(tmp_path, serving):
     """With the registry that ships, as the documentation says to run it."""
-    with Datanaut(tmp_path, registry=ROOT / "registry.toml") as server:
-        code, report, out = run_scenario(server, tmp_path, "smoke")
+    with serving(tmp_path, registry=ROOT / "registry.toml") as server:
+        code, report, out = run_scenario(server, tmp_path, "smoke", "--seconds", "45")
     assert code == 0 and report["passed"], out
     travel = report["verdict"]["products"]["travel"]
     assert travel["found"] == travel["expected"] >= 2
@@ -107,18 +110,25 @@ def test_nothing_acknowledged_is_lost_when_everything_goes_wrong(tmp_path):
                 assert {ts // 1_000 % 60 for ts, _ in keys} <= seconds, device
 
 
-def test_a_winter_day_is_told_as_its_ledger_says(tmp_path):
-    """A hundred cars in a minute, with weather and areas of risk that the server reads from files."""
-    weather, claims = tmp_path / "weather.csv", tmp_path / "claims.jsonl"
+@pytest.fixture(scope="module")
+def winter(tmp_path_factory):
+    """Flags and configuration of a server that has the simulated weather and areas of risk from files."""
+    folder = tmp_path_factory.mktemp("winter")
     code, _, err = run(
-        BINARIES / "device-sim", "weather", "--file", weather,
+        BINARIES / "device-sim", "weather", "--file", folder / "weather.csv",
         "--from", "2026-01-11T00:00:00Z", "--hours", "84", seconds=90,
     )
     assert code == 0, err
+    (folder / "areas.geojson").write_text(run(BINARIES / "device-sim", "areas")[1])
     clock = ["--clock-start", "2026-01-12T00:00:00Z", "--clock-speed", "1440"]
-    (tmp_path / "areas.geojson").write_text(run(BINARIES / "device-sim", "areas")[1])
-    config = '[places]\nrisk_areas = "areas.geojson"\n'
-    config += '[[weather.feed]]\nkind = "file"\npath = "weather.csv"\n'
+    config = f'[places]\nrisk_areas = "{folder}/areas.geojson"\n'
+    return clock, config + f'[[weather.feed]]\nkind = "file"\npath = "{folder}/weather.csv"\n'
+
+
+def test_a_winter_day_is_told_as_its_ledger_says(tmp_path, winter):
+    """A hundred cars in a minute."""
+    claims = tmp_path / "claims.jsonl"
+    clock, config = winter
     with Datanaut(
         tmp_path, *clock, registry=registry_of("winter-week", tmp_path), config=config
     ) as server:
@@ -144,6 +154,20 @@ def test_a_winter_day_is_told_as_its_ledger_says(tmp_path):
     assert "claim_reported" not in verdict["without_trigger"] and told
     assert all(line["topic"] == "claims/alpina" for line in told)
     assert len({line["payload"]["id"] for line in told}) == len(told)
+
+
+def test_a_winter_day_on_which_everything_goes_wrong_is_told_as_its_ledger_says(tmp_path, winter):
+    clock, config = winter
+    with Datanaut(
+        tmp_path, *clock, registry=registry_of(WRONG_WINTER, tmp_path), config=config
+    ) as server:
+        code, report, out = run_scenario(server, tmp_path, WRONG_WINTER)
+        claims = server.counts()["reports"]["claim"]
+    assert code == 0 and report["passed"], out
+    assert report["report"]["extra"] > 100 and report["report"]["cut_connections"] > 100
+    verdict = report["verdict"]
+    assert verdict["products"]["travel"]["found"] > 100
+    assert verdict["products"]["winter_tyres"]["found"] > claims / 2 > 10
 
 
 def test_a_day_of_people_and_houses_is_told_as_its_ledger_says(tmp_path):

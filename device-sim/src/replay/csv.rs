@@ -31,7 +31,7 @@ pub(super) fn read(text: &str, topic: &str) -> Result<Recording> {
     let names: Vec<_> = reader.headers().context("not CSV")?.iter().map(member).collect();
     ensure!(
         names.iter().any(|name| name == "ts"),
-        "the first line names no time: it needs a column ts (or time, timestamp)"
+        "the first line names no time: it needs a column ts (or time, timestamp), and commas between columns"
     );
     let mut recording = Recording::default();
     for (index, record) in reader.records().enumerate() {

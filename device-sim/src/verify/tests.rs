@@ -80,6 +80,8 @@ fn missed_false_doubled_and_late_are_told_apart() {
     assert_eq!((travel.found, travel.missed, travel.late), (2, 2, 1));
     assert_eq!((travel.r#false, travel.doubled), (1, 1));
     assert_eq!(travel.first_missed.len(), 2);
+    let [wrong] = &travel.first_false[..] else { panic!("{verdict}") };
+    assert_eq!((&*wrong.id, wrong.happened_at), ("4", second(9_000)));
 }
 
 #[test]
