@@ -55,7 +55,7 @@ impl Thing {
         match self {
             Self::Car(car) => car.found(finished),
             Self::Tracker(tracker) => tracker.found(finished),
-            Self::Thermostat(thermostat) => thermostat.found(),
+            Self::Thermostat(thermostat) => thermostat.found(finished),
             Self::Product(product) => product.found(),
         }
     }

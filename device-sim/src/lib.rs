@@ -24,6 +24,7 @@ mod faults;
 mod fleet;
 mod forecast;
 mod format;
+mod frost;
 mod geo;
 mod html;
 mod listen;

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use crate::trigger::Trigger;
 use crate::truth::{Expect, Truth, What};
 use crate::verify::Limits;
-use crate::weather::HOUR_MS;
 
 /// What truth and trigger must agree in.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -27,6 +26,9 @@ enum Key<'a> {
         tread: i64,
     },
     Claimed(&'a str),
+    Frost {
+        stage: &'a str,
+    },
 }
 
 fn tenths(mm: f64) -> i64 {
@@ -42,6 +44,7 @@ fn key_of_truth(truth: &Truth) -> Option<Key<'_>> {
             Some(Key::Unfit { fitted, tread: tenths(*tread_mm) })
         }
         What::ClaimReported { id, .. } => Some(Key::Claimed(id)),
+        What::FrostRisk { stage, .. } => Some(Key::Frost { stage }),
         _ => None,
     }
 }
@@ -68,6 +71,7 @@ fn key_of_trigger(trigger: &Trigger) -> Option<Key<'_>> {
             let fitted = tyres.fitted.as_deref()?;
             Some(Key::Unfit { fitted, tread: tenths(tyres.tread_mm?) })
         }
+        "frost_risk" => Some(Key::Frost { stage: trigger.stage.as_deref()? }),
         "claim_reported" => Some(Key::Claimed(trigger.claim.as_deref()?)),
         _ => None,
     }
@@ -162,8 +166,8 @@ fn fits(truths: &[&Truth], triggers: &[&Trigger], limits: &Limits) -> Vec<(i64, 
     }
     by_key.values_mut().for_each(|times| times.sort_unstable());
     let tolerance_ms = limits.tolerance.as_millis() as i64;
-    // No device reports so rarely, or is unseen for so long, that this would leave one out.
-    let widest_ms = tolerance_ms.max(4 * HOUR_MS);
+    let most_ms = |truth: &Truth| tolerance_ms.max(2 * truth.reports_every_ms).max(truth.unseen_ms);
+    let widest_ms = truths.iter().map(|truth| most_ms(truth)).max().unwrap_or_default();
     let mut fits = Vec::new();
     for (trigger_index, trigger) in triggers.iter().enumerate() {
         let Some(times) = key_of_trigger(trigger).and_then(|key| by_key.get(&key)) else {
@@ -177,8 +181,7 @@ fn fits(truths: &[&Truth], triggers: &[&Trigger], limits: &Limits) -> Vec<(i64, 
             }
             let apart_ms = (time_ms - at_ms).abs();
             let truth = truths[index];
-            let most_ms = tolerance_ms.max(2 * truth.reports_every_ms).max(truth.unseen_ms);
-            if apart_ms <= most_ms && says_right(truth, trigger) {
+            if apart_ms <= most_ms(truth) && says_right(truth, trigger) {
                 fits.push((apart_ms, index, trigger_index));
             }
         }

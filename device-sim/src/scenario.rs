@@ -258,6 +258,7 @@ impl Scenario {
         let events = [
             ("border_crossed", true),
             ("tyres_unfit", self.weather_is_told),
+            ("frost_risk", self.weather_is_told),
             ("risk_area_entered", self.areas_are_told),
             ("risk_area_left", self.areas_are_told),
             ("claim_reported", self.weather_is_told && self.claims.is_some()),

@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 
 use crate::areas;
 use crate::borders::DWELL_MS;
+use crate::frost;
 use crate::pairs::pair;
 use crate::report::latency;
 use crate::stats::histogram;
@@ -84,6 +85,9 @@ fn latency_ms(truth: &Truth, trigger: &Trigger, clock: Clock) -> Option<f64> {
         What::BorderCrossed { .. } => entered_ms + DWELL_MS.max(truth.reports_every_ms),
         What::RiskAreaEntered { .. } | What::RiskAreaLeft { .. } => {
             entered_ms + areas::DWELL_MS.max(truth.reports_every_ms)
+        }
+        What::FrostRisk { .. } => {
+            truth.at.as_millisecond() + frost::DWELL_MS.max(truth.reports_every_ms)
         }
         What::ClaimReported { .. } => return None,
         _ => truth.at.as_millisecond(),

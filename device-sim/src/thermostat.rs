@@ -2,10 +2,11 @@
 
 use fastrand::Rng;
 
+use crate::frost::{Frost, House};
 use crate::geo::Position;
 use crate::noise::{between, normal};
 use crate::reading::{Fix, Reading, TimeFormat, Value};
-use crate::truth::{Found, What};
+use crate::truth::Found;
 use crate::weather::{local_hour, outdoor_c};
 
 /// A simulated thermostat and the house it is in.
@@ -34,8 +35,7 @@ pub(crate) struct Thermostat {
     battery_pct: f64,
     now_ms: Option<i64>,
     seq: u64,
-    /// Freezing is near, and was said.
-    near_frost: bool,
+    frost: Frost,
     found: Vec<Found>,
 }
 
@@ -49,10 +49,6 @@ const BATTERY_LASTS_S: f64 = 400.0 * 86_400.0;
 const BOILER_LASTS_S: f64 = 365.0 * 86_400.0;
 /// One window in so many is forgotten.
 const FORGOTTEN_ONE_IN: u8 = 40;
-/// Below this indoors, in frost outdoors, pipes in outer walls are in danger; above the other it
-/// is over.
-const NEAR_FROST_C: f64 = 6.0;
-const SAFE_C: f64 = 8.0;
 /// A gap longer than this (a laptop asleep) counts as this long.
 const LONGEST_STEP_S: f64 = 6.0 * HOUR_S;
 
@@ -70,7 +66,7 @@ impl Thermostat {
             full_power_w: 12_000.0 * (30.0 * HOUR_S / time_constant_s).sqrt(),
             comfort_c: (comfort_c * 2.0).round() / 2.0,
             setback_c: between(rng, 16.0, 18.0).round(),
-            indoor_c: if heated { comfort_c - between(rng, 0.2, 1.0) } else { 9.0 },
+            indoor_c: if heated { comfort_c - between(rng, 0.2, 1.0) } else { 7.0 },
             humidity_pct: between(rng, 35.0, 60.0),
             demand: 0.0,
             energy_wh: between(rng, 1e6, 4e7),
@@ -80,13 +76,16 @@ impl Thermostat {
             battery_pct: between(rng, 30.0, 100.0),
             now_ms: None,
             seq: 0,
-            near_frost: false,
+            frost: Frost::default(),
             found: Vec::new(),
         }
     }
 
-    /// What has happened since the last call.
-    pub(crate) fn found(&mut self) -> Vec<Found> {
+    /// What has become certain since the last call; all that is left, when nobody looks any longer.
+    pub(crate) fn found(&mut self, finished: bool) -> Vec<Found> {
+        if finished {
+            self.found.extend(self.frost.finish());
+        }
         std::mem::take(&mut self.found)
     }
 
@@ -102,11 +101,18 @@ impl Thermostat {
             self.step(now_ms, step_s);
             left_s -= step_s;
         }
-        self.look_out_for_frost(now_ms);
         let drift = 0.02 * normal(rng) * gap_s.clamp(0.0, 60.0).sqrt();
         self.humidity_pct = (self.humidity_pct + drift).clamp(20.0, 80.0);
         self.battery_pct = (self.battery_pct - gap_s.max(0.0) / BATTERY_LASTS_S * 100.0).max(2.0);
         self.seq += 1;
+        let indoor_c = ((self.indoor_c + 0.03 * normal(rng)) * 100.0).round() / 100.0;
+        let house = House {
+            home: self.home,
+            indoor_c,
+            setpoint_c: self.setpoint_c(now_ms),
+            boiler_failed: self.repaired_ms.is_some(),
+        };
+        self.found.extend(self.frost.report(now_ms, house));
         Reading {
             ts_ms: now_ms,
             time_format: TimeFormat::Rfc3339,
@@ -115,7 +121,7 @@ impl Thermostat {
             // only the neighbourhood.
             fix: Some(Fix { position: self.home, accuracy_m: 1_000.0, decimals: 2 }),
             measures: vec![
-                ("indoor_c", Value::Number(self.indoor_c + 0.03 * normal(rng), 2)),
+                ("indoor_c", Value::Number(indoor_c, 2)),
                 ("setpoint_c", Value::Number(self.setpoint_c(now_ms), 1)),
                 ("humidity_pct", Value::Number(self.humidity_pct, 1)),
                 ("heating_demand_pct", Value::Number(self.demand * 100.0, 0)),
@@ -166,25 +172,6 @@ impl Thermostat {
         if self.repaired_ms.is_some() { 0.0 } else { self.demand * self.full_power_w }
     }
 
-    /// Indoors it is a few degrees warmer than where the pipes are.
-    fn look_out_for_frost(&mut self, now_ms: i64) {
-        let outdoor_c = outdoor_c(self.home, self.altitude_m, now_ms);
-        if self.indoor_c > SAFE_C {
-            self.near_frost = false;
-        }
-        if self.near_frost || self.indoor_c > NEAR_FROST_C || outdoor_c > 0.0 {
-            return;
-        }
-        self.near_frost = true;
-        let tenth = |degrees: f64| (degrees * 10.0).round() / 10.0;
-        let what = What::FrostRisk {
-            indoor_c: tenth(self.indoor_c),
-            outdoor_c: tenth(outdoor_c),
-            boiler_failed: self.repaired_ms.is_some(),
-        };
-        self.found.push(Found::noticed(now_ms, Some(self.home), what));
-    }
-
     fn step(&mut self, now_ms: i64, step_s: f64) {
         let outdoor_c = outdoor_c(self.home, self.altitude_m, now_ms);
         let short_c = self.setpoint_c(now_ms) - self.indoor_c;
@@ -205,7 +192,7 @@ mod tests {
     use super::Thermostat;
     use crate::geo::Position;
     use crate::reading::{Reading, Value};
-    use crate::truth::What;
+    use crate::truth::{Found, What};
 
     const WINTER_MS: i64 = 1_768_867_200_000;
 
@@ -252,9 +239,11 @@ mod tests {
         assert!(out.iter().all(|reading| number(reading, "power_w") == 0.0));
         assert_eq!(number(out.last().unwrap(), "heating_demand_pct"), 100.0);
         assert!(number(out.last().unwrap(), "indoor_c") < 6.0);
-        let found = device.found();
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(matches!(found[0].what, What::FrostRisk { boiler_failed: true, .. }));
+        let near =
+            |found: &Found| matches!(&found.what, What::FrostRisk { stage, .. } if stage == "near");
+        let near: Vec<_> = device.found(true).into_iter().filter(near).collect();
+        assert_eq!(near.len(), 1, "{near:?}");
+        assert!(matches!(near[0].what, What::FrostRisk { boiler_failed: true, .. }));
         let back: Vec<_> = (0..24 * 60).map(|_| next(&mut device)).collect();
         assert!(number(back.last().unwrap(), "indoor_c") > 10.0);
     }

@@ -38,6 +38,8 @@ pub(crate) struct Trigger {
     pub(crate) road: Option<String>,
     /// The insurer's own id of the claim that is answered.
     pub(crate) claim: Option<String>,
+    /// How near a danger is.
+    pub(crate) stage: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -93,6 +95,7 @@ struct Data {
     tyres: Option<Tyres>,
     road: Option<Road>,
     claim: Option<Claim>,
+    stage: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -163,6 +166,7 @@ impl Trigger {
             tyres: data.tyres,
             road: data.road.and_then(|road| road.condition),
             claim: data.claim.map(|claim| claim.id),
+            stage: data.stage,
         }))
     }
 }

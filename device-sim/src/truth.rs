@@ -92,8 +92,10 @@ pub enum What {
         snow_km: f64,
         ice_km: f64,
     },
-    /// A house nears freezing: nobody heats it, or its boiler has failed.
+    /// A house nears freezing: nobody heats it, or its boiler has failed. `stage` is `near`, or
+    /// `ahead` where it may come to that.
     FrostRisk {
+        stage: String,
         indoor_c: f64,
         outdoor_c: f64,
         boiler_failed: bool,
@@ -206,7 +208,8 @@ impl Found {
     ) -> Truth {
         let moment = |ms| Timestamp::from_millisecond(ms).unwrap_or_default();
         // The weather of another hour may have been another.
-        let unsure = clock_off_ms != 0 && matches!(self.what, What::TyresUnfit { .. });
+        let unsure = clock_off_ms != 0
+            && matches!(self.what, What::TyresUnfit { .. } | What::FrostRisk { .. });
         Truth {
             device: Arc::clone(device),
             at: moment(self.at_ms + clock_off_ms),

@@ -18,7 +18,7 @@ use crate::truth::Truth;
 /// What still counts as right.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The events to judge. Tyres and claims need a server that goes by the simulated weather, areas
+    /// The events to judge. Tyres, claims and frost need a server that goes by the simulated weather, areas
     /// of risk one that was told them; claims also have to be reported to it.
     pub events: Vec<String>,
     /// A trigger may be so far off in when it happened, or two reports of the device, if that is
@@ -101,12 +101,13 @@ pub struct Wrong {
 }
 
 /// Products and events that triggers are about and the ledger speaks of.
-pub const JUDGEABLE: [(&str, &str); 5] = [
+pub const JUDGEABLE: [(&str, &str); 6] = [
     ("travel", "border_crossed"),
     ("travel", "risk_area_entered"),
     ("travel", "risk_area_left"),
     ("winter_tyres", "tyres_unfit"),
     ("winter_tyres", "claim_reported"),
+    ("home", "frost_risk"),
 ];
 
 /// Judges `recorded` triggers by the `truths`. The clock of the fleet ran `clock_speed` times as

@@ -168,6 +168,8 @@ def test_a_winter_day_on_which_everything_goes_wrong_is_told_as_its_ledger_says(
     verdict = report["verdict"]
     assert verdict["products"]["travel"]["found"] > 100
     assert verdict["products"]["winter_tyres"]["found"] > claims / 2 > 10
+    # Houses that nobody heats.
+    assert verdict["products"]["home"]["found"] > 0
 
 
 def test_a_day_of_people_and_houses_is_told_as_its_ledger_says(tmp_path):

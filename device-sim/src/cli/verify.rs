@@ -33,8 +33,8 @@ pub(crate) struct VerifyArgs {
     /// Judge only devices whose ids begin so
     #[arg(long, value_delimiter = ',', value_name = "PREFIXES")]
     devices: Vec<String>,
-    /// The events to judge: border_crossed; tyres_unfit, if the server goes by the simulated weather;
-    /// claim_reported, if claims are reported to it as well; risk_area_entered and risk_area_left, if it
+    /// The events to judge: border_crossed; tyres_unfit and frost_risk, if the server goes by the
+    /// simulated weather; claim_reported, if claims are reported to it as well; risk_area_entered and risk_area_left, if it
     /// knows the areas
     #[arg(long, value_delimiter = ',', default_value = "border_crossed", value_name = "EVENTS")]
     events: Vec<String>,
