@@ -80,6 +80,8 @@ pub use parts::{Processes, part};
 pub use progress::Show;
 pub use publish::{Run, run, run_in_full};
 pub use reading::Kind;
+#[cfg(fuzzing)]
+pub use replay::fuzz as fuzz_replay;
 pub use replay::{ReplayArgs, replay};
 pub use report::{Latency, Report};
 pub use scenario::{ClockSpec, LimitSpec, Scenario, ScenarioError, names};

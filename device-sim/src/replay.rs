@@ -124,6 +124,17 @@ fn read(args: &ReplayArgs) -> Result<Recording> {
     .with_context(|| args.file.display().to_string())
 }
 
+/// Reads text as each of the formats: what it says of what it cannot use does not matter.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &str) {
+    drop(gpx::read(text, "topic", 5.0));
+    drop(geojson::read(text, "topic", 5.0));
+    drop(csv::read(text, "topic"));
+    drop(owntracks::read(text, "topic"));
+    let lines = jsonl::read(text, "topic");
+    lines.messages.iter().for_each(|message| drop(message.payload(86_400_000)));
+}
+
 fn format_of(args: &ReplayArgs) -> Result<Format> {
     let ending = args.file.extension().unwrap_or_default().to_ascii_lowercase();
     match (args.format, ending.to_str()) {

@@ -12,6 +12,8 @@ mod connection;
 mod ledger;
 mod link;
 mod packet;
+#[cfg(fuzzing)]
+pub use packet::fuzz as fuzz_packets;
 
 use std::num::NonZeroU16;
 use std::sync::Arc;

@@ -99,6 +99,17 @@ pub(super) fn read(
     }
 }
 
+/// Reads packets until there is no other, or what comes is none.
+#[cfg(fuzzing)]
+pub fn fuzz(input: &[u8]) {
+    for version in [Version::V4, Version::V5] {
+        let mut buffer = BytesMut::from(input);
+        while let Ok(Some(packet)) = read(version, &mut buffer)
+            && !matches!(packet, Incoming::Goodbye { .. })
+        {}
+    }
+}
+
 fn incoming4(packet: v4::Packet) -> Incoming {
     use v4::{ConnectReturnCode as Code, SubscribeReasonCode::Success};
     match packet {
