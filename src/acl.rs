@@ -4,6 +4,7 @@
 //! name in it holds for everybody, and nothing needs to be written anew when a device is added: a
 //! device that publishes on an insurer's topics under its own id is nobody's insurer.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -55,7 +56,15 @@ fn users(file: &Path) -> Result<Vec<User>> {
             }
         }
     });
-    users.collect()
+    let users = users.collect::<Result<Vec<User>>>()?;
+    let mut ids = HashSet::new();
+    // Also a device that has Datanaut's own user name, and could say all that it does.
+    match users.iter().find(|user| !ids.insert(&user.id)) {
+        Some(User { id, .. }) => bail!(
+            "{name} has a login for \"{id}\" twice: give one of them, or another id to one of the two"
+        ),
+        None => Ok(users),
+    }
 }
 
 /// What there is to write, whatever the broker. Topics are MQTT's, with `{id}` for the user name.

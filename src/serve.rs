@@ -210,6 +210,15 @@ fn sides(
     tls: Option<(SocketAddr, Tls)>,
 ) -> Result<Sides> {
     let collectors = config.collectors()?;
+    for (user, _) in collectors.iter().filter_map(|collector| collector.login.as_ref()) {
+        let known = registry.read();
+        if known.device(user).is_some() || known.insurer(user).is_some() {
+            bail!(
+                "a device or insurer has the id \"{user}\", with which Datanaut logs in at a broker to \
+                 collect: set another username in [[collector]], or give that one another id"
+            );
+        }
+    }
     let home = match collectors.first() {
         Some(first) if !config.mqtt.embedded => {
             let (user, password) = first.login.clone().unwrap_or_default();

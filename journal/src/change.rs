@@ -80,6 +80,8 @@ pub enum ChangeError {
     Unknown { kind: &'static str, id: Arc<str> },
     #[error("there is a {kind} \"{id}\" already: choose another id")]
     Exists { kind: &'static str, id: Arc<str> },
+    #[error("an insurer logs in as \"{0}\" already: choose another id")]
+    SharedId(Arc<str>),
     #[error("the {kind} \"{id}\" was erased: choose another id")]
     Erased { kind: &'static str, id: Arc<str> },
     #[error("\"{0}\" is no id: write 1 to 64 of the characters A-Z a-z 0-9 . _ : -")]
@@ -307,6 +309,9 @@ fn add_device(
     }
     if registry.device(&id).is_some() {
         return Err(ChangeError::Exists { kind: "device", id });
+    }
+    if registry.insurer(&id).is_some() {
+        return Err(ChangeError::SharedId(id));
     }
     if registry.was_erased(&key.of_erased(Numbered::Device.name(), &id)) {
         return Err(ChangeError::Erased { kind: "device", id });

@@ -99,6 +99,13 @@ pub(crate) fn import(
         connection.prepare("INSERT OR IGNORE INTO registry (key, entry) VALUES (?1, ?2)")?;
     let mut added = Vec::new();
     for entry in entries {
+        if shares_a_login(&entry, registry) {
+            tracing::error!(
+                "an entry of the registry's file is left out: a device and an insurer would log in \
+                 with the same id; choose another for one of them"
+            );
+            continue;
+        }
         let welcome = !is_of_erased(&entry, registry, key) && !is_withdrawn(&entry, registry);
         if welcome && insert.execute((entry.key(), to_json(&entry)?))? > 0 {
             added.push(entry);
@@ -134,6 +141,15 @@ fn is_of_erased(entry: &Entry, registry: &Registry, key: &Key) -> bool {
                 fence.customer.as_ref().is_some_and(|id| erased(Numbered::Customer, id))
             }
         }
+}
+
+/// A file is checked by itself before it is read into a registry that has others already.
+fn shares_a_login(entry: &Entry, registry: &Registry) -> bool {
+    match entry {
+        Entry::Device(device) => registry.insurer(&device.id).is_some(),
+        Entry::Insurer(insurer) => registry.device(&insurer.id).is_some(),
+        _ => false,
+    }
 }
 
 fn is_withdrawn(entry: &Entry, registry: &Registry) -> bool {

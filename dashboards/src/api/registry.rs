@@ -337,6 +337,7 @@ pub(crate) fn refused(error: &ChangeError) -> Problem {
         ChangeError::Unknown { .. } => StatusCode::NOT_FOUND,
         ChangeError::BadId(_) => StatusCode::BAD_REQUEST,
         ChangeError::Exists { .. }
+        | ChangeError::SharedId(_)
         | ChangeError::Erased { .. }
         | ChangeError::AlreadyGiven
         | ChangeError::NotGiven

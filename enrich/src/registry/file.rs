@@ -30,6 +30,11 @@ pub enum RegistryError {
         "the registry gives {place} no usable id: write 1 to 64 of the characters A-Z a-z 0-9 . _ : -"
     )]
     BadId { place: String },
+    #[error(
+        "{}the registry gives a device and an insurer the same id \"{id}\", and both log in with it: \
+         choose another for one of them", line.map_or_else(String::new, |line| format!("line {line}: "))
+    )]
+    SharedId { id: String, line: Option<usize> },
     #[error("geofence \"{name}\": {why}")]
     BadShape { name: String, why: BadShape },
     #[error("geofence \"{0}\" has no shape, or two: give it either a circle or a polygon")]
@@ -182,7 +187,12 @@ impl RegistryFile {
     pub fn parse_beside(text: &str, registry: &Registry) -> Result<Vec<Entry>, RegistryError> {
         let file: Self = toml::from_str(text)?;
         let entries = file.into_entries()?;
-        check(&entries, registry)?;
+        check(&entries, registry).map_err(|error| match error {
+            RegistryError::SharedId { id, .. } => {
+                RegistryError::SharedId { line: line_of(text, &id), id }
+            }
+            error => error,
+        })?;
         Ok(entries)
     }
 
@@ -354,6 +364,7 @@ fn check(entries: &[Entry], registry: &Registry) -> Result<(), RegistryError> {
         }
         Err(RegistryError::Unknown { kind, id: id.to_string(), place: entry.key() })
     };
+    let is_there = |kind: &str, id: &Arc<str>| keys.contains(&format!("{kind}/{id}"));
     let insurer =
         |id: &Arc<str>, entry| defined("insurer", id, registry.insurer(id).is_some(), entry);
     let customer = |id: &Arc<str>, entry| {
@@ -361,6 +372,14 @@ fn check(entries: &[Entry], registry: &Registry) -> Result<(), RegistryError> {
     };
     for entry in entries {
         match entry {
+            Entry::Device(Device { id, .. })
+                if registry.insurer(id).is_some() || is_there("insurer", id) =>
+            {
+                return Err(RegistryError::SharedId { id: id.to_string(), line: None });
+            }
+            Entry::Insurer(Insurer { id, .. }) if registry.device(id).is_some() => {
+                return Err(RegistryError::SharedId { id: id.to_string(), line: None });
+            }
             Entry::Insurer(_) | Entry::Customer(_) | Entry::Device(_) | Entry::Erased(_) => {}
             Entry::Ownership(own) => customer(&own.customer, entry)?,
             Entry::Policy(policy) => {
@@ -381,6 +400,17 @@ fn check(entries: &[Entry], registry: &Registry) -> Result<(), RegistryError> {
     Ok(())
 }
 
+/// Where a device or, if there is none, an insurer is given an id.
+fn line_of(text: &str, id: &str) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let rows = |kind: &str| document.get_ref().get(kind)?.get_ref().as_array();
+    let at = ["device", "insurer"].into_iter().filter_map(rows).flatten().find_map(|row| {
+        let value = row.get_ref().as_table()?.get("id")?;
+        (value.get_ref().as_str() == Some(id)).then(|| value.span().start)
+    })?;
+    Some(text.get(..at)?.matches('\n').count() + 1)
+}
+
 /// An id can stand in a topic level and in a file name.
 #[must_use]
 pub fn is_id(id: &str) -> bool {
@@ -390,7 +420,7 @@ pub fn is_id(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::RegistryFile;
+    use super::{RegistryError, RegistryFile};
     use crate::registry::{Product, Registry};
 
     const FILE: &str = r#"
@@ -535,5 +565,26 @@ mod tests {
             "customer/a twice",
         );
         check("[[device]]\nid = \"d\"\nkind = \"boat\"", "boat");
+        check(
+            "[[insurer]]\nid = \"a\"\nname = \"\"\n[[device]]\nid = \"a\"\nkind = \"car\"",
+            "line 5: the registry gives a device and an insurer the same id \"a\"",
+        );
+    }
+
+    #[test]
+    fn what_is_added_logs_in_as_nobody_who_is_there() {
+        let registry = registry(FILE);
+        let beside = |text| RegistryFile::parse_beside(text, &registry);
+        for (text, line) in [
+            ("[[insurer]]\nname = \"\"\nid = \"car-1\"", Some(3)),
+            ("[[device]]\nid = \"alpina\"\nkind = \"car\"", Some(2)),
+        ] {
+            let error = beside(text).unwrap_err();
+            assert!(
+                matches!(error, RegistryError::SharedId { line: at, .. } if at == line),
+                "{error}"
+            );
+        }
+        assert!(beside("[[customer]]\nid = \"alpina\"\nname = \"\"").is_ok(), "has no login");
     }
 }
