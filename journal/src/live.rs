@@ -54,6 +54,8 @@ pub struct Live {
     logged: watch::Sender<i64>,
     /// Counts how often something in the outbox was withheld.
     withheld: watch::Sender<u64>,
+    /// Readings from before are not kept any more, and have been deleted.
+    kept_since: watch::Sender<i64>,
     /// The registry's version.
     registry: watch::Sender<u64>,
     notices: broadcast::Sender<Notice>,
@@ -71,6 +73,7 @@ impl Live {
             released: watch::Sender::new(released),
             logged: watch::Sender::new(logged),
             withheld: watch::Sender::new(0),
+            kept_since: watch::Sender::new(i64::MIN),
             registry: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
             weather_wanted: watch::Sender::default(),
@@ -140,6 +143,17 @@ impl Live {
     #[must_use]
     pub fn withheld(&self) -> watch::Receiver<u64> {
         self.withheld.subscribe()
+    }
+
+    /// Changes when readings have been deleted because of their age: those from before this moment,
+    /// in milliseconds since 1970.
+    #[must_use]
+    pub fn kept_since(&self) -> watch::Receiver<i64> {
+        self.kept_since.subscribe()
+    }
+
+    pub(crate) fn swept(&self, kept_since_ms: i64) {
+        self.kept_since.send_replace(kept_since_ms);
     }
 
     /// Changes with the registry.

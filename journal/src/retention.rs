@@ -155,6 +155,9 @@ impl Writer {
         let mut sweep = self.sweep.take().unwrap_or_else(|| Sweep::new(&self.retention, now_ms));
         let done = self.sweep_slice(&mut sweep);
         if matches!(done, Ok(Sliced::Finished)) {
+            if sweep.readings_ms > i64::MIN {
+                self.live.swept(sweep.readings_ms);
+            }
             self.next_sweep_ms = now_ms.saturating_add(self.retention.pause_ms().unwrap_or(DAY_MS));
         } else {
             self.sweep = Some(sweep);

@@ -310,7 +310,11 @@ impl Writer {
         let cursor = self.cursors_since.map(|since| CURSOR_DELAY.saturating_sub(since.elapsed()));
         let idle = Duration::from_secs(60);
         let purge = self.has_to_delete().then(|| self.deletes_in());
-        let sweep = self.sweeps_in_ms().map(|ms| self.clock.real(ms).max(self.deletes_in()));
+        let sweep = self.sweeps_in_ms().map(|ms| match ms {
+            // Also by a clock that stands still.
+            0 => self.deletes_in(),
+            ms => self.clock.real(ms),
+        });
         timer.into_iter().chain(cursor).chain(purge).chain(sweep).min().unwrap_or(idle).min(idle)
     }
 

@@ -4,16 +4,17 @@ import base64
 import io
 import json
 import os
-import struct
 import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
 from browser import Page
 from datanaut import Datanaut, datanaut, wait_for
+from disk import encodings, journey_at, on_disk
 from journeys import STEPS, TELEMETRY, drive, legs, now_ms
 from peers import Client, Listener
 
@@ -33,30 +34,6 @@ def done(server, *arguments):
 
 def receipt(out):
     return json.loads(out[out.index("{"):])
-
-
-def on_disk(server, marker):
-    """Whether any file of the data directory holds it."""
-    files = [path for path in server.data.rglob("*") if path.is_file()]
-    assert any(path.name == "journal.sqlite" for path in files)
-    return any(marker in path.read_bytes() for path in files)
-
-
-def varint(number):
-    bytes_, number = b"", (number << 1) ^ (number >> 63)
-    while number >= 0x80:
-        bytes_, number = bytes_ + bytes([number & 0x7F | 0x80]), number >> 7
-    return bytes_ + bytes([number])
-
-
-def encodings(degrees):
-    """A position as it may lie on a disk: as text, as a float, in ten millionths of a degree."""
-    e7 = round(degrees * 10**7)
-    return [str(degrees).encode(), struct.pack("<d", degrees), struct.pack(">d", degrees), varint(e7)]
-
-
-def journey_at(latitude, end_ms):
-    return [{**reading, "lat": latitude} for reading in legs(1, end_ms)]
 
 
 def publish(client, device, readings):
@@ -105,6 +82,22 @@ def test_a_withdrawn_consent_is_obeyed_at_once(server):
         stored = server.counts()["stored"]
         car.publish(TELEMETRY.format("car-01"), {"ts": now_ms() + 10, "speed_mps": 5})
         assert server.counts()["stored"] == stored + 1
+
+
+def test_a_poll_that_waits_sees_nothing_of_who_withdraws_meanwhile(server):
+    with Client(server) as car, ThreadPoolExecutor() as pool:
+        drive(car, "car-01")
+        told(server, 1)
+        ask_after = {"insurer": "alpina", "product": "travel", "wait": "30s"}
+        waits = pool.submit(server.get, "/v1/triggers", seconds=60, after=1, **ask_after)
+        # It waits, as far as anybody can tell: there is nothing behind the first.
+        assert not wait((waits,), 0.5).done
+        done(server, "consent", "withdraw", *CONSENT)
+        (notice,) = waits.result(60)["triggers"]
+        assert notice["message"]["type"] == "io.datanaut.consent.withdrawn"
+        page = server.get("/v1/triggers", after=0, **ask_after)
+        assert [shown["message"]["type"] for shown in page["triggers"]] == [
+            "io.datanaut.trigger.erased", "io.datanaut.consent.withdrawn"]
 
 
 def test_what_waits_is_not_sent(tmp_path):

@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 import threading
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,6 +14,7 @@ from datanaut import Datanaut, datanaut, wait_for
 from journeys import drive
 from peers import Client
 from test_cloudevents import check_event
+from test_contracts import Described
 
 
 def new_secret():
@@ -59,8 +61,7 @@ def endpoint():
         yield endpoint
 
 
-@pytest.fixture
-def called(tmp_path, endpoint):
+def calling(tmp_path, endpoint, *flags):
     """A server that calls the endpoint, and the file with its secret."""
     secret = tmp_path / "secret"
     secret.write_text(new_secret())
@@ -69,7 +70,13 @@ def called(tmp_path, endpoint):
         f'[[webhook]]\ninsurer = "alpina"\nurl = "{endpoint.url}"\nsecret_file = "{secret}"\n'
         "allow_private = true\n"
     )
-    with Datanaut(tmp_path, "--config", config) as server:
+    return Datanaut(tmp_path, "--config", config, *flags), secret
+
+
+@pytest.fixture
+def called(tmp_path, endpoint):
+    server, secret = calling(tmp_path, endpoint)
+    with server:
         wait_for("the webhook to begin", lambda: state(server)["state"] == "taking")
         yield server, secret
 
@@ -126,6 +133,31 @@ def test_an_endpoint_that_is_gone_is_resumed_by_command(called, endpoint):
         event["sequence"] for event in server.triggers()
     ]
     wait_for("the record of it", lambda: state(server)["unsent"] == state(server)["waiting"] == 0)
+
+
+def test_what_is_asked_of_webhooks_is_answered_as_described(tmp_path, endpoint):
+    # The three days in which it is tried take some seconds.
+    server, _ = calling(tmp_path, endpoint, "--clock-speed", "50000")
+    endpoint.status = 500
+    with server, Client(server) as car:
+        now = datetime.fromisoformat(server.status()["now"])
+        drive(car, "car-01", end_ms=int(now.timestamp() * 1000))
+        wait_for("the letter to be given up", lambda: state(server)["dead"] == 1, 60)
+        ask = Described(server)
+        (letter,) = ask("get", "/v1/webhooks/{name}/dead", name="alpina")
+        assert letter["error"] == "it answered 500"
+        after = letter["position"]
+        assert ask("get", "/v1/webhooks/{name}/dead", name="alpina", after=after, limit=5) == []
+        ask("get", "/v1/webhooks/{name}/dead", name="alpina", limit=0, expect=400)
+        endpoint.status = 200
+        resend, all_of = "/v1/webhooks/{name}/resend", {"all": True}
+        assert ask("post", resend, all_of, name="alpina") == {"resent": 1, "more": False}
+        wait_for("it to be taken", lambda: state(server)["dead"] == state(server)["waiting"] == 0)
+        assert ask("post", resend, {"positions": [after]}, name="alpina")["resent"] == 0
+        ask("post", "/v1/webhooks/{name}/resume", name="alpina")
+        for way, body in (("resend", all_of), ("resume", None)):
+            ask("post", f"/v1/webhooks/{{name}}/{way}", body, name="none", expect=404)
+        ask("get", "/v1/webhooks/{name}/dead", name="none", expect=404)
 
 
 def test_an_endpoint_that_fails_costs_nobody_else_anything(called, endpoint):

@@ -1,10 +1,13 @@
 //! What nobody may keep any more is deleted in InfluxDB, too.
 //!
-//! It comes after whatever request is under way: none that is made later has any of it.
+//! It comes after whatever request is under way: none that is made later has any of it. A request
+//! that got no answer may be written there after the deletion all the same: so it is deleted again
+//! when that cannot be any more, and not done before.
 
 use std::time::Duration;
 
 use enrich::registry::Span;
+use ingest::DeviceKind;
 use jiff::Timestamp;
 use journal::{Closed, Due, Journal, ReadError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -31,6 +34,9 @@ pub(crate) struct Erasing {
     report: watch::Sender<InfluxReport>,
     /// Changes when there is something new to delete.
     withheld: watch::Receiver<u64>,
+    /// Changes when readings were deleted because of their age; and up to where that was done there.
+    kept_since: watch::Receiver<i64>,
+    aged_ms: i64,
     /// When it is tried again, after it did not work.
     again: Option<Instant>,
     retry: Duration,
@@ -62,7 +68,9 @@ impl Erasing {
         let mut withheld = journal.live().withheld();
         // What was left over when the process ended.
         withheld.mark_changed();
-        Ok(Self { http, url, journal, report, withheld, again: None, retry: FIRST_RETRY })
+        let kept_since = journal.live().kept_since();
+        let (aged_ms, again, retry) = (i64::MIN, None, FIRST_RETRY);
+        Ok(Self { http, url, journal, report, withheld, kept_since, aged_ms, again, retry })
     }
 
     /// Returns when [`go_on`](Self::go_on) has something to do.
@@ -76,17 +84,24 @@ impl Erasing {
         };
         tokio::select! {
             Ok(()) = self.withheld.changed() => self.withheld.mark_changed(),
+            Ok(()) = self.kept_since.changed() => self.kept_since.mark_changed(),
             () = later => {}
         }
     }
 
-    /// Deletes what is due. What cannot be deleted now is tried again later.
-    pub(crate) async fn go_on(&mut self) -> Result<Result<(), ReadError>, Closed> {
+    /// Deletes what is due. What cannot be deleted now is tried again later, and so is what somebody
+    /// may still write until `settled`.
+    pub(crate) async fn go_on(
+        &mut self,
+        settled: Option<Instant>,
+    ) -> Result<Result<(), ReadError>, Closed> {
         let retries = self.again.is_some_and(|again| Instant::now() >= again);
-        if !retries && !self.withheld.has_changed().map_err(|_| Closed)? {
+        let aged = self.kept_since.has_changed().map_err(|_| Closed)?;
+        if !retries && !aged && !self.withheld.has_changed().map_err(|_| Closed)? {
             return Ok(Ok(()));
         }
         self.withheld.mark_unchanged();
+        self.kept_since.mark_unchanged();
         let reader = self.journal.reader();
         let due = match blocking(move || reader.deletions_due()).await {
             Ok(due) => due,
@@ -95,6 +110,10 @@ impl Erasing {
         self.report.send_modify(|report| report.deletions_pending = due.len() as u64);
         for one in due {
             let done = match self.delete(&one).await {
+                Ok(()) if settled.is_some() => {
+                    self.again = settled;
+                    return Ok(Ok(()));
+                }
                 Ok(()) => self.journal.deleted_elsewhere(one.number).await?,
                 Err(error) => {
                     self.failed(error);
@@ -102,16 +121,25 @@ impl Erasing {
                 }
             };
             if !done {
-                self.again = Some(Instant::now() + self.retry);
-                self.retry = (self.retry * 2).min(LAST_RETRY);
+                self.try_again();
                 return Ok(Ok(()));
             }
             tracing::info!(receipt = one.number, "InfluxDB has deleted what may not be kept");
             self.report.send_modify(|report| report.deletions_pending -= 1);
         }
+        if let Err(error) = self.delete_aged().await {
+            self.failed(error);
+            self.try_again();
+            return Ok(Ok(()));
+        }
         (self.again, self.retry) = (None, FIRST_RETRY);
         self.report.send_modify(|report| report.deletion_error = None);
         Ok(Ok(()))
+    }
+
+    fn try_again(&mut self) {
+        self.again = Some(Instant::now() + self.retry);
+        self.retry = (self.retry * 2).min(LAST_RETRY);
     }
 
     fn failed(&self, error: String) {
@@ -126,12 +154,26 @@ impl Erasing {
     async fn delete(&self, due: &Due) -> Result<(), String> {
         let goes = due.goes(&self.journal.registry().read());
         for (device, span) in goes {
-            self.ask(&device, span).await?;
+            let device = tag_value(&device).replace('"', "\\\"");
+            self.ask(format!("device=\"{device}\""), span).await?;
         }
         Ok(())
     }
 
-    async fn ask(&self, device: &str, span: Span) -> Result<(), String> {
+    /// What has been kept for as long as it shall be. After a start it is asked anew.
+    async fn delete_aged(&mut self) -> Result<(), String> {
+        let kept_since_ms = *self.kept_since.borrow();
+        if kept_since_ms > self.aged_ms {
+            for kind in DeviceKind::ALL {
+                let span = Span { from_ms: 0, to_ms: Some(kept_since_ms) };
+                self.ask(format!("_measurement=\"{}\"", kind.name()), span).await?;
+            }
+            self.aged_ms = kept_since_ms;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, predicate: String, span: Span) -> Result<(), String> {
         let moment = |ms: i64| Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
         // Whether InfluxDB takes the end as included or not: no point lies between milliseconds.
         let before = |ms: i64| moment(ms) - Duration::from_nanos(1);
@@ -139,7 +181,7 @@ impl Erasing {
         let body = json!({
             "start": moment(span.from_ms).to_string(),
             "stop": stop,
-            "predicate": format!("device=\"{}\"", tag_value(device).replace('"', "\\\"")),
+            "predicate": predicate,
         });
         let asked = self.http.post(self.url.clone());
         let asked = asked.header("Content-Type", "application/json").body(body.to_string());

@@ -114,7 +114,8 @@ impl Influx {
         let report = watch::Sender::default();
         let erasing = || Erasing::new(options, journal.clone(), report.clone());
         let erasing = options.delete.then(erasing).transpose()?;
-        let writing = Writing::new(bucket, journal.clone(), clock.clone(), report.clone());
+        let writing =
+            Writing::new(bucket, journal.clone(), clock.clone(), (report.clone(), *timeout));
         let (batch_readings, batch_age) = (options.batch_readings, options.batch_age);
         Ok(Self { journal, clock, batch_readings, batch_age, writing, erasing, report })
     }
@@ -162,7 +163,7 @@ impl Influx {
         let mut logged = self.journal.live().logged();
         loop {
             if let Some(erasing) = &mut self.erasing
-                && let Err(error) = erasing.go_on().await?
+                && let Err(error) = erasing.go_on(self.writing.settled()).await?
             {
                 return Ok(error);
             }

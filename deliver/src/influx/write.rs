@@ -18,6 +18,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// InfluxDB that comes back, or is put right, after hours is noticed within this.
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
+/// How many times as long as an answer is waited for a request without one may be under way there.
+const UNSETTLED: u32 = 3;
+
 /// How often the lines of one request are halved to tell the refused from the others. A few bad
 /// lines are found with fewer; where the rest is written anyway, more would only take time.
 const HALVED: u32 = 256;
@@ -36,6 +39,10 @@ pub(crate) struct Writing {
     retry: Duration,
     /// When the hour began, and how many were put away in it.
     hour: (Instant, u32),
+    /// How long an answer is waited for; and until when a request that got none may still be
+    /// written.
+    timeout: Duration,
+    settled: Option<Instant>,
 }
 
 impl Writing {
@@ -43,9 +50,15 @@ impl Writing {
         bucket: Bucket,
         journal: Journal,
         clock: Clock,
-        report: watch::Sender<InfluxReport>,
+        (report, timeout): (watch::Sender<InfluxReport>, Duration),
     ) -> Self {
-        Self { bucket, journal, clock, report, retry: FIRST_RETRY, hour: (Instant::now(), 0) }
+        let hour = (Instant::now(), 0);
+        Self { bucket, journal, clock, report, retry: FIRST_RETRY, hour, timeout, settled: None }
+    }
+
+    /// Until when something may still be written that was sent before, if that is to come.
+    pub(crate) fn settled(&self) -> Option<Instant> {
+        self.settled.filter(|settled| *settled > Instant::now())
     }
 
     /// Returns when every line is written or, refused, put away.
@@ -109,7 +122,10 @@ impl Writing {
                     return Sent::TooLarge;
                 }
                 Answer::Denied { error, advice } => InfluxState::Denied { error, advice },
-                Answer::Away { error } => InfluxState::Away { error },
+                Answer::Away { error } => {
+                    self.settled = Some(Instant::now() + UNSETTLED * self.timeout);
+                    InfluxState::Away { error }
+                }
             };
             self.failed(state);
             tokio::time::sleep(self.next_retry()).await;

@@ -15,7 +15,7 @@ use ingest::Reason;
 use journal::{Change, Elsewhere};
 
 use server::{Play, Strictness};
-use support::{Bench, DEADLINE, NOW_MS, away, time_ms, wait_for};
+use support::{Bench, DEADLINE, KEPT_MS, NOW_MS, away, time_ms, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_arrives_in_requests_of_the_size_that_was_asked_for() {
@@ -293,6 +293,39 @@ async fn what_somebody_consents_to_again_stays_there() {
     let shelf = bench.server.shelf();
     assert!(shelf.points.keys().all(|(_, _, time_ms)| *time_ms > NOW_MS));
     assert_eq!(shelf.deleted[0].2, NOW_MS, "up to when it was given again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_late_there_does_not_outlive_a_deletion() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start(dir.path()).await;
+    bench.server.shelf().plays.push_back(Play::TakeAfterDelete);
+    bench.send("carl-car", 0..5).await;
+    bench.state_becomes(away).await;
+    let number = bench.journal.change(withdraw()).await.unwrap().deletion.unwrap();
+    let done = || bench.journal.reader().receipt(number).unwrap().unwrap().done_ms.is_some();
+    wait_for("the receipt", done).await;
+    let shelf = bench.server.shelf();
+    assert!(shelf.taken_late && shelf.deleted.len() >= 2, "{:?}", shelf.deleted);
+    assert!(shelf.points.is_empty(), "{:?}", shelf.points);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_no_longer_goes_there_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start(dir.path()).await;
+    bench.send("car-01", 0..5).await;
+    bench.all_arrive().await;
+    let mut bench = bench.restart(NOW_MS + KEPT_MS).await;
+    bench.server.shelf().plays.push_back(Play::Answer(503, "", ""));
+    bench.send("car-01", KEPT_MS / 1_000..KEPT_MS / 1_000 + 3).await;
+    wait_for("what is old to go", || {
+        let shelf = bench.server.shelf();
+        let times = || shelf.points.keys().map(|(_, _, time_ms)| *time_ms);
+        times().count() == 3 && times().all(|time_ms| time_ms > NOW_MS)
+    })
+    .await;
+    assert!(bench.server.shelf().complaints.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

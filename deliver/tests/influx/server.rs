@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -22,6 +23,8 @@ pub(crate) enum Play {
     CloseInRequest,
     /// The points are taken, and the connection ends in the middle of the answer.
     CloseInAnswer,
+    /// The points are taken when something has been deleted, and nobody hears of it.
+    TakeAfterDelete,
 }
 
 /// What it does with points it does not like.
@@ -50,6 +53,7 @@ pub(crate) struct Shelf {
     pub(crate) deleted: Vec<(String, i64, i64)>,
     /// What a request must not be like.
     pub(crate) complaints: Vec<String>,
+    pub(crate) taken_late: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -106,6 +110,14 @@ impl Server {
                 None | Some(Play::CloseInAnswer) => self.take(&head, &body),
                 Some(Play::Answer(status, headers, body)) => (status, headers, body.to_owned()),
                 Some(Play::Hang) => std::future::pending().await,
+                Some(Play::TakeAfterDelete) => {
+                    while self.shelf().deleted.is_empty() {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    self.take(&head, &body);
+                    self.shelf().taken_late = true;
+                    return Ok(());
+                }
                 Some(Play::CloseInRequest) => return Ok(()),
             };
             let (status, headers, body) = answer;
@@ -143,8 +155,15 @@ impl Server {
         };
         let (start, stop) = (nanos("start"), nanos("stop"));
         let predicate = asked["predicate"].as_str().unwrap();
-        let device = predicate.strip_prefix("device=\"").and_then(|rest| rest.strip_suffix('"'));
-        let device = device.unwrap().to_owned();
+        let quoted = |name: &str| predicate.strip_prefix(name)?.strip_suffix('"');
+        if let Some(kind) = quoted("_measurement=\"") {
+            shelf.points.retain(|(measurement, _, time_ms), _| {
+                let time = i128::from(*time_ms) * 1_000_000;
+                measurement != kind || !(start..=stop).contains(&time)
+            });
+            return (204, "", String::new());
+        }
+        let device = quoted("device=\"").unwrap().to_owned();
         shelf.points.retain(|(_, tags, time_ms), _| {
             let time = i128::from(*time_ms) * 1_000_000;
             tags["device"] != device || !(start..=stop).contains(&time)

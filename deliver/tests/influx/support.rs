@@ -19,6 +19,7 @@ use crate::protocol::Field;
 use crate::server::Server;
 
 pub(crate) const NOW_MS: i64 = 1_768_478_400_000;
+pub(crate) const KEPT_MS: i64 = 31 * 86_400_000;
 
 /// The machine may be busy with other things.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -88,7 +89,10 @@ impl Bench {
             rules: RuleSet::shipped().unwrap(),
             clock: clock.clone(),
             horizon_ms: 72 * 3_600_000,
-            retention: journal::Retention::default(),
+            retention: journal::Retention {
+                readings_ms: Some(KEPT_MS),
+                ..journal::Retention::default()
+            },
             claim_wait_ms: 3_600_000,
             weather_wait_ms: 5_000,
             max_batch: 5_000,
