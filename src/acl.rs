@@ -358,6 +358,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_logs_in_twice() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            "car-1,a\ndatanaut,b\n\n# a device of that name:\ndatanaut,c\n",
+        )
+        .unwrap();
+        let error = super::users(file.path()).unwrap_err().to_string();
+        assert!(error.contains("\"datanaut\" twice"), "{error}");
+        std::fs::write(file.path(), "car-1,a\ndatanaut,b\n").unwrap();
+        assert_eq!(super::users(file.path()).unwrap().len(), 2);
+    }
+
+    #[test]
     fn nats_is_given_every_login_or_nothing() {
         let rules = Rules::new(&Config::default(), &[]);
         let error = nats(&rules, &[user("car-1")]).unwrap_err().to_string();

@@ -196,6 +196,8 @@ def test_every_answer_is_as_described(server):
     ask("post", "/v1/subjects/rotate")
     ask("post", "/v1/devices", {"devices": [{"id": "car-new", "kind": "car", "owner": "anna"}]})
     ask("post", "/v1/devices", {"devices": [{"id": "car-new", "kind": "car"}]}, expect=409)
+    ask("post", "/v1/devices", {"devices": [{"id": "alpina", "kind": "car"}]}, expect=409)
+    ask("post", "/v1/registry", {"file": '[[insurer]]\nid = "car-new"\nname = "New"\n'}, expect=400)
     ask("post", "/v1/devices/{id}/rotate", id="car-new")
     ask("post", "/v1/devices/{id}/transfer", {"to": "car-01-owner"}, id="car-new")
     ask("post", "/v1/registry", {"file": Path(server.registry).read_text()})

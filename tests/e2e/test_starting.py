@@ -127,6 +127,21 @@ def test_an_unusable_registry_is_refused_by_name(tmp_path):
     assert code != 0 and "who.toml" in said and '"eve"' in said, said
 
 
+def test_two_that_would_log_in_with_one_id_are_refused_with_their_line(tmp_path):
+    registry = tmp_path / "who.toml"
+    registry.write_text('[[insurer]]\nid = "acme"\nname = "Acme"\n\n[[device]]\nkind = "car"\nid = "acme"\n')
+    code, said = serve(tmp_path, *anywhere(), registry=registry)
+    assert code != 0 and "who.toml" in said and "line 7" in said and '"acme"' in said, said
+
+    config = tmp_path / "collects.toml"
+    config.write_text(
+        f'[mqtt]\nembedded = false\n[[collector]]\nurl = "mqtt://127.0.0.1:{free_port()}"\n'
+        'username = "car-01"\npassword_file = "password"\n')
+    (tmp_path / "password").write_text("secret")
+    code, said = serve(tmp_path, "--config", config, *anywhere())
+    assert code != 0 and '"car-01"' in said and "username" in said, said
+
+
 def test_a_data_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "data").write_text("a file, not a folder")
     code, said = serve(tmp_path, *anywhere())

@@ -1,11 +1,13 @@
 """TLS for MQTT and HTTP: certificates that are renewed while serving, and devices that log in with theirs."""
 
 import http.client
+import json
 import shutil
 import socket
 import ssl
 import subprocess
 
+import paho.mqtt.client as paho
 import pytest
 
 from datanaut import Datanaut, datanaut, free_port, run, wait_for
@@ -155,6 +157,42 @@ def test_devices_log_in_over_tls_with_a_token_or_a_certificate(secure, authoriti
         certificate, key = authorities[authority].sign("other", common_name=name)
         assert secure.publish("--cert", certificate, "--key", key, version=version) != 0, (authority, name)
     assert stored() == 4
+
+
+@pytest.mark.parametrize("version", [paho.MQTTv311, paho.MQTTv5])
+def test_paho_trusts_the_certificate_and_nothing_else(secure, version):
+    def connected(context, hears):
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"alpina-{version}", protocol=version)
+        client.username_pw_set("alpina", "alpinas-token")
+        client.tls_set_context(context)
+        client.on_connect = lambda _, __, ___, reason, ____: hears.append(reason.is_failure)
+        client.on_subscribe = lambda _, __, ___, codes, ____: hears.append([code.value for code in codes])
+        client.connect("127.0.0.1", secure.mqtts)
+        return client
+
+    heard = []
+    client = connected(secure.trust(), heard)
+    client.loop_start()
+    wait_for("the CONNACK", lambda: heard)
+    client.subscribe("triggers/alpina/#", 1)
+    wait_for("the SUBACK", lambda: len(heard) == 2)
+    assert heard == [False, [1]]
+    client.disconnect()
+    client.loop_stop()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connected(ssl.create_default_context(), [])
+
+
+def test_curl_reads_the_api_over_tls_1_2_and_1_3(secure):
+    url = f"https://127.0.0.1:{secure.https}/v1/triggers?insurer=alpina&product=travel"
+    ask = ["curl", "--silent", "--show-error", "--fail", "--max-time", "20", url, "--header"]
+    own = "Authorization: Bearer alpinas-token"
+    trusts = ["--cacert", secure.authorities["servers"].certificate]
+    for version in ("1.2", "1.3"):
+        code, out, error = run(*ask, own, *trusts, f"--tlsv{version}", "--tls-max", version)
+        assert code == 0 and json.loads(out)["triggers"] == [], error
+    assert run(*ask, own)[0] == 60, "it knows nobody who signed this"
+    assert run(*ask, "Authorization: Bearer wrong", *trusts)[0] == 22
 
 
 def test_a_certificate_is_renewed_while_connections_go_on(secure):
