@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use enrich::World;
 use enrich::detect::tyres::Tyre;
 use enrich::registry::{Known, Product, Registry};
@@ -10,7 +10,7 @@ use enrich::road::Condition;
 use enrich::study::{Accident, Rate, Study, Tally, Walk};
 use ingest::DeviceKind;
 use ingest::report::Claim;
-use journal::Archive;
+use journal::{Archive, RecordedFeed};
 use serde_json::json;
 
 use crate::cli::{StudyArgs, StudyCommand};
@@ -22,7 +22,18 @@ pub(crate) fn run(command: &StudyCommand) -> Result<ExitCode> {
     let dir = args.data.as_ref().unwrap_or(&config.data.dir);
     let archive =
         Archive::open(dir).with_context(|| format!("no journal to read in {}", dir.display()))?;
-    let world = crate::serve::world(&config)?;
+    let mut world = crate::serve::world(&config)?;
+    if args.config.is_none() {
+        match journal::recorded_feed(dir).context("the weather in the journal")? {
+            RecordedFeed::Known(feed) => world.weather = feed,
+            RecordedFeed::Named(name) => bail!(
+                "the weather was that of {name}, which is not in the journal: name the \
+                 configuration with --config"
+            ),
+            RecordedFeed::None => {}
+        }
+    }
+    journal::read_weather(dir, &mut world).context("the weather in the journal")?;
     let study = study(&archive, &world, args)?;
     match args.json {
         true => println!("{:#}", as_json(&study)),
@@ -108,6 +119,20 @@ fn print(study: &Study) {
         println!("{:<11} {:<8} {:>12} {:>20}", name(*tyre), road.name(), kmh(tally), harsh(tally));
     }
     println!();
+    println!("by country and month; --json has the roads as well");
+    println!(
+        "{:<8} {:<8} {:<11} {:>12} {:>7} {:>9}",
+        "country", "month", "tyres", "km", "claims", "rate"
+    );
+    for ((country, month, tyre), tally) in study.by_country_and_month() {
+        let country = country.map_or_else(|| "unknown".to_owned(), |country| country.to_string());
+        let rate = Rate::of(tally.claims, tally.km).rate;
+        let rate = rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.2}"));
+        let (km, claims) = (tally.km, tally.claims);
+        let (month, tyre) = (shown(month), name(tyre));
+        println!("{country:<8} {month:<8} {tyre:<11} {km:>12.1} {claims:>7} {rate:>9}");
+    }
+    println!();
     println!(
         "left out: {} distances that an odometer cannot have made, {} claims of cars not heard of \
          in the hour before",
@@ -133,7 +158,7 @@ fn as_json(study: &Study) -> serde_json::Value {
         .map(|(group, tally)| {
             let mut row = row(group.tyre, group.road, tally);
             row["country"] = json!(group.country);
-            row["month"] = json!(format!("{}-{:02}", group.month.0, group.month.1));
+            row["month"] = json!(shown(group.month));
             row
         })
         .collect();
@@ -147,6 +172,10 @@ fn as_json(study: &Study) -> serde_json::Value {
 
 fn name(tyre: Option<Tyre>) -> &'static str {
     tyre.map_or("unknown", Tyre::name)
+}
+
+fn shown((year, month): (i16, i8)) -> String {
+    format!("{year}-{month:02}")
 }
 
 fn mean_kmh(tally: &Tally) -> Option<f64> {

@@ -217,6 +217,7 @@ fn occasion<'a>(event: &'a Event, registry: &'a Registry, world: &'a World) -> O
         reading: None,
         device: None,
         booked: &[],
+        marked_low: &[],
         customer: 0,
         registry,
         world,

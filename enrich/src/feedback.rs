@@ -70,10 +70,10 @@ impl Reception {
         Self { mark: newest.map(|(_, mark)| mark), ignored: ignored as u32 }
     }
 
-    /// Whether a rule is not to be heard by who gave that mark.
+    /// Whether that sort of thing is not to be heard by who gave that mark.
     #[must_use]
-    pub fn refuses(self, rule: &Rule) -> bool {
-        rule.sort == Sort::Offer && self.mark.is_some_and(|mark| mark <= DISSATISFIED)
+    pub fn refuses(self, sort: Sort) -> bool {
+        sort == Sort::Offer && self.mark.is_some_and(|mark| mark <= DISSATISFIED)
     }
 
     /// How long nothing more is said by a rule: its own cooldown, or what ignoring has made of it.
@@ -239,7 +239,11 @@ mod tests {
         for (keys, refused) in
             [("", true), ("sort = \"advice\"", false), ("sort = \"notice\"", false)]
         {
-            assert_eq!(reception.refuses(rules(keys).rules().next().unwrap()), refused, "{keys}");
+            assert_eq!(
+                reception.refuses(rules(keys).rules().next().unwrap().sort),
+                refused,
+                "{keys}"
+            );
         }
         let answers: Vec<_> = (1..=10).map(Answer::to).collect();
         assert_eq!(answers[5], Some(Answer::Task));

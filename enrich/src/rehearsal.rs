@@ -12,6 +12,7 @@ use crate::rules::{Rule, Sort};
 #[derive(Clone, Copy, Debug)]
 pub struct Fired<'a> {
     pub rule: &'a Rule,
+    pub sort: Sort,
     pub customer: u32,
     pub insurer: &'a str,
     /// The customer's, an IANA name.
@@ -128,6 +129,7 @@ impl<R: Fn(&Fired<'_>, i64) -> Reception> Stage<'_, R> {
         let told: Vec<Told> = told.chain(besides.map(|besides| besides.told.clone())).collect();
         let asking = Asking {
             rule: fired.rule,
+            sort: fired.sort,
             event_ms: fired.event_ms,
             expires_ms: fired.expires_ms,
             now_ms,
@@ -141,7 +143,7 @@ impl<R: Fn(&Fired<'_>, i64) -> Reception> Stage<'_, R> {
         let told = Told {
             rule: fired.rule.id.clone(),
             event_ms: fired.event_ms,
-            counts: fired.rule.sort != Sort::Notice,
+            counts: fired.sort != Sort::Notice,
             same_event: false,
         };
         self.told.entry(fired.customer).or_default().push((fired.event, told));
@@ -172,6 +174,7 @@ mod tests {
             let event_ms = NOON_MS + hour * HOUR_MS;
             Fired {
                 rule,
+                sort: rule.sort,
                 customer: 0,
                 insurer: "alpina",
                 time_zone: "UTC",

@@ -48,6 +48,8 @@ pub struct Told {
 #[derive(Clone, Copy, Debug)]
 pub struct Asking<'a> {
     pub rule: &'a Rule,
+    /// What it wants: the rule's own, or of what it says this time.
+    pub sort: Sort,
     pub event_ms: i64,
     pub expires_ms: i64,
     pub now_ms: i64,
@@ -105,7 +107,7 @@ impl Relevance {
     #[must_use]
     pub fn judge(&self, asking: &Asking<'_>, told: &[Told]) -> Verdict {
         let Asking { rule, event_ms, reception, .. } = *asking;
-        if reception.refuses(rule) {
+        if reception.refuses(asking.sort) {
             return Verdict::Suppress(Why::Feedback);
         }
         let within = |told: &&Told, span_ms: i64| told.event_ms.abs_diff(event_ms) < span_ms as u64;
@@ -117,7 +119,7 @@ impl Relevance {
         if heard(reception.cooldown_ms(rule)) {
             return Verdict::Suppress(Why::Feedback);
         }
-        if rule.sort == Sort::Notice {
+        if asking.sort == Sort::Notice {
             return Verdict::Say;
         }
         if let Some(cap) = self.cap {
@@ -177,8 +179,10 @@ mod tests {
     fn judge(relevance: &Relevance, keys: &str, at: &str, told: &[(&str, i64)]) -> Verdict {
         let rules = rules(keys);
         let now_ms = ms(at);
+        let rule = rules.rules().next().unwrap();
         let asking = Asking {
-            rule: rules.rules().next().unwrap(),
+            rule,
+            sort: rule.sort,
             event_ms: now_ms,
             expires_ms: now_ms + 12 * HOUR_MS,
             now_ms,
@@ -286,7 +290,7 @@ mod tests {
             for hour in hours {
                 let event_ms = hour * HOUR_MS;
                 let asking = Asking {
-                    rule, event_ms, expires_ms: i64::MAX, now_ms: event_ms, time_zone: "UTC",
+                    rule, sort: rule.sort, event_ms, expires_ms: i64::MAX, now_ms: event_ms, time_zone: "UTC",
                     reception: Reception::default(),
                 };
                 if relevance.judge(&asking, &told) == Verdict::Say {

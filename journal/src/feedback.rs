@@ -4,8 +4,11 @@
 //! There is no state beside the reports themselves, so that it survives a restart, comes out the same
 //! in any order, and goes with them when a customer is erased.
 
+use std::sync::Arc;
+
 use enrich::feedback::{Answer, Given, REMEMBERED, Reception};
-use enrich::registry::Product;
+use enrich::registry::{Product, Registry};
+use enrich::rules::Sort;
 use enrich::trigger::Status;
 use ingest::report::{Feedback, Report};
 use rusqlite::{Connection, OptionalExtension, Result};
@@ -42,6 +45,25 @@ pub(crate) fn reception(
         }
     }
     Ok(Reception::of(rule, &given))
+}
+
+/// The insurers that a customer gave a low mark: they make them no offers.
+pub(crate) fn marked_low(
+    connection: &Connection,
+    registry: &Registry,
+    customer: u32,
+) -> Result<Vec<Arc<str>>> {
+    let mut insurers: Vec<&Arc<str>> =
+        registry.policies_of(customer).iter().map(|policy| &policy.insurer).collect();
+    insurers.sort_unstable();
+    insurers.dedup();
+    let mut low = Vec::new();
+    for insurer in insurers {
+        if reception(connection, customer, insurer, "")?.refuses(Sort::Offer) {
+            low.push(Arc::clone(insurer));
+        }
+    }
+    Ok(low)
 }
 
 /// All that an answer to a mark was computed from.

@@ -73,5 +73,5 @@ pub use retention::{Retention, SHORTEST_MS};
 pub use seal::LOG_READINGS;
 pub use store::OpenError;
 pub use test_trigger::TestTrigger;
-pub use weather::{WeatherAnswer, read_weather};
+pub use weather::{RecordedFeed, WeatherAnswer, read_weather, recorded_feed};
 pub use webhook::{Backlog, Circuit, EndpointState, Letter, Progress};

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use crate::Counts;
 use crate::chunk;
-use crate::feedback::reception;
+use crate::feedback::{marked_low, reception};
 use crate::history::History;
 use crate::message::{Message, kind, sequence_text, timestamp};
 use crate::said::{LastSaid, forget_held, last_said_of, next_sequence, said, told_around};
@@ -195,6 +195,7 @@ impl Outbox<'_> {
             reading: None,
             device: None,
             booked: &[],
+            marked_low: &[],
             customer,
             registry,
             world,
@@ -231,11 +232,13 @@ impl Outbox<'_> {
             false => None,
         };
         let booked = booked(self.connection, customer)?;
+        let marked_low = marked_low(self.connection, registry, customer)?;
         let answer = rules.answer(&Occasion {
             event,
             reading: reading.as_ref(),
             device: Some(device.device.kind),
             booked: &booked,
+            marked_low: &marked_low,
             customer,
             registry,
             world: self.world,
@@ -388,6 +391,7 @@ impl Outbox<'_> {
         let customer = self.registry.customer(message.customer);
         let asking = Asking {
             rule,
+            sort: firing.sort,
             event_ms,
             expires_ms: firing.expires_ms,
             now_ms: self.now_ms,
@@ -417,7 +421,7 @@ impl Outbox<'_> {
             status,
             outcome: if expired { Outcome::Expired } else { Outcome::Released },
             reason: None,
-            counts: firing.rule.sort != Sort::Notice,
+            counts: firing.sort != Sort::Notice,
             insurer,
             product,
             purpose: firing.rule.purpose.name(),

@@ -2,11 +2,12 @@
 //! is played through with cooldowns, caps, quiet hours and the feedback that was given.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use enrich::feedback::{Given, REMEMBERED, Reception};
 use enrich::rehearsal::{Besides, Fate, Fired, rehearse};
 use enrich::relevance::Told;
-use enrich::rules::{Occasion, Rule, RuleSet, Text, Value};
+use enrich::rules::{Occasion, Rule, RuleSet, Sort, Text, Value};
 use enrich::{Cause, World};
 use ingest::report::Report;
 use rusqlite::Connection;
@@ -42,6 +43,7 @@ pub struct Rehearsed {
 /// What the rules fire, before it is known what is said of it.
 struct Firing<'a> {
     rule: &'a Rule,
+    sort: Sort,
     insurer: String,
     customer: u32,
     device: u32,
@@ -51,6 +53,18 @@ struct Firing<'a> {
     expires_ms: i64,
     /// Of the rule that is asked about.
     shown: Option<Rehearsed>,
+}
+
+/// What a rehearsal is about.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    rules: &'a RuleSet,
+    id: &'a str,
+    since_ms: i64,
+    /// How long before it what was said matters.
+    lead_ms: i64,
+    world: &'a World,
+    feedback: &'a Feedback,
 }
 
 /// When a report was received, and what it was.
@@ -72,10 +86,11 @@ impl Archive {
         let mut rehearsal = Rehearsal::default();
         let reach = |rule| rules.relevance.reach_ms(rule, Reception::default());
         let lead_ms = rules.rules().map(reach).max().unwrap_or(0);
-        let mut firings = self.fire(rules, id, (since_ms, lead_ms), world, &mut rehearsal)?;
-        firings.sort_by_key(|firing| (firing.known_ms, firing.device));
         let connection = self.reader()?;
         let (feedback, besides) = (feedback(&connection)?, besides(&connection)?);
+        let asked = Asked { rules, id, since_ms, lead_ms, world, feedback: &feedback };
+        let mut firings = self.fire(&asked, &mut rehearsal)?;
+        firings.sort_by_key(|firing| (firing.known_ms, firing.device));
         let zone = |customer| {
             self.registry().customer(customer).map_or("UTC", |customer| &*customer.time_zone)
         };
@@ -88,6 +103,7 @@ impl Archive {
                 event += usize::from(before.replace(this).is_some_and(|before| before != this));
                 Fired {
                     rule: firing.rule,
+                    sort: firing.sort,
                     customer: firing.customer,
                     insurer: &firing.insurer,
                     time_zone: zone(firing.customer),
@@ -99,7 +115,7 @@ impl Archive {
             })
             .collect();
         let fates = rehearse(&rules.relevance, &fired, &besides, |fired, now_ms| {
-            received(&feedback, fired, now_ms)
+            received(&feedback, (fired.customer, fired.insurer), &fired.rule.id, now_ms)
         });
         let shown =
             firings.into_iter().zip(fates).filter(|(firing, _)| firing.known_ms >= since_ms);
@@ -112,12 +128,10 @@ impl Archive {
     /// comes after.
     fn fire<'a>(
         &self,
-        rules: &'a RuleSet,
-        id: &str,
-        (since_ms, lead_ms): (i64, i64),
-        world: &World,
+        asked: &Asked<'a>,
         rehearsal: &mut Rehearsal,
     ) -> Result<Vec<Firing<'a>>, ReadError> {
+        let Asked { rules, id, since_ms, lead_ms, world, feedback } = *asked;
         let on = rules.rule(id).map(|rule| rule.on.as_str());
         let by_id: HashMap<&str, &'a Rule> =
             rules.rules().map(|rule| (rule.id.as_str(), rule)).collect();
@@ -128,11 +142,13 @@ impl Archive {
                 let counts = event.known_ms >= since_ms && on == Some(event.happening.name());
                 rehearsal.events += u64::from(counts);
                 let Some(customer) = device.owner_at(event.cause.time_ms) else { continue };
+                let low = self.marked_low(feedback, customer, event.known_ms);
                 let answer = rules.answer(&Occasion {
                     event,
                     reading: found.reading.as_ref(),
                     device: Some(device.device.kind),
                     booked: self.booked(customer),
+                    marked_low: &low,
                     customer,
                     registry: self.registry(),
                     world,
@@ -148,6 +164,7 @@ impl Archive {
                 firings.extend(answer.firings.into_iter().filter_map(|firing| {
                     Some(Firing {
                         rule: by_id.get(firing.rule.id.as_str())?,
+                        sort: firing.sort,
                         insurer: firing.policy.insurer.to_string(),
                         customer,
                         device: device.number,
@@ -173,14 +190,33 @@ impl Archive {
     }
 }
 
+impl Archive {
+    /// The insurers that a customer had given a low mark by then.
+    fn marked_low(&self, feedback: &Feedback, customer: u32, now_ms: i64) -> Vec<Arc<str>> {
+        if feedback.is_empty() {
+            return Vec::new();
+        }
+        let insurers = self.registry().policies_of(customer).iter().map(|policy| &policy.insurer);
+        let low = insurers.filter(|insurer| {
+            received(feedback, (customer, insurer), "", now_ms).refuses(Sort::Offer)
+        });
+        low.cloned().collect()
+    }
+}
+
 /// What a customer had told an insurer by then of what a rule said.
-fn received(feedback: &Feedback, fired: &Fired<'_>, now_ms: i64) -> Reception {
-    let Some(all) = feedback.get(&(fired.customer, fired.insurer.to_owned())) else {
+fn received(
+    feedback: &Feedback,
+    (customer, insurer): (u32, &str),
+    rule: &str,
+    now_ms: i64,
+) -> Reception {
+    let Some(all) = feedback.get(&(customer, insurer.to_owned())) else {
         return Reception::default();
     };
     let known = all.iter().filter(|(received_ms, _)| *received_ms <= now_ms);
     let given: Vec<Given> = known.map(|(_, given)| given.clone()).take(REMEMBERED).collect();
-    Reception::of(&fired.rule.id, &given)
+    Reception::of(rule, &given)
 }
 
 /// All feedback, the newest first.

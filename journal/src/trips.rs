@@ -13,6 +13,7 @@ use ingest::report::{Report, Trip};
 use rusqlite::{Connection, OptionalExtension, Result};
 use serde::Serialize;
 
+use crate::feedback::marked_low;
 use crate::message::Message;
 use crate::outbox::{Outbox, json, to_json};
 use crate::said::last_said_of;
@@ -248,11 +249,13 @@ impl Outbox<'_> {
         let Some(who) = registry.customer(customer) else { return Ok(()) };
         let world = self.world;
         let booked = booked(self.connection, customer)?;
+        let marked_low = marked_low(self.connection, registry, customer)?;
         let occasion = Occasion {
             event,
             reading: None,
             device: None,
             booked: &booked,
+            marked_low: &marked_low,
             customer,
             registry,
             world,

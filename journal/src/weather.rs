@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use enrich::World;
-use enrich::weather::{Cell, Feed, Hour, Series, Values};
+use enrich::weather::{Cell, Feed, Hour, Reach, Rows, Series, Synthetic, Values};
 use rusqlite::{Connection, OptionalExtension, Result};
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +137,44 @@ pub(crate) fn load(connection: &Connection, world: &mut World) -> Result<i64> {
         rows.learn(&decode(&source, row.get_ref(3)?.as_blob()?)?, row.get(2)?);
     }
     Ok(last)
+}
+
+/// What the journal tells of the weather that it was computed with.
+#[derive(Debug)]
+pub enum RecordedFeed {
+    /// The synthetic one of the newest batch or, yet without them, the feeds whose rows it has.
+    Known(Feed),
+    /// Feeds whose rows are elsewhere, by what the newest batch calls them.
+    Named(String),
+    /// Nothing.
+    None,
+}
+
+/// What the journal in `dir` tells of its weather.
+///
+/// # Errors
+/// When there is no journal, or it cannot be read.
+pub fn recorded_feed(dir: &Path) -> std::result::Result<RecordedFeed, ReadError> {
+    let connection = open_reader(dir)?;
+    let newest: Option<String> = connection
+        .query_row("SELECT weather FROM batch ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
+        .optional()?;
+    let seed = newest.as_deref().and_then(|name| name.strip_prefix("synthetic "));
+    if let Some(seed) = seed.and_then(|seed| seed.parse().ok()) {
+        return Ok(RecordedFeed::Known(Feed::Synthetic(Synthetic::new(seed))));
+    }
+    let mut sources =
+        connection.prepare("SELECT source FROM weather GROUP BY source ORDER BY min(number)")?;
+    let reach = |row: &rusqlite::Row<'_>| {
+        Ok(Reach { source: row.get::<_, String>(0)?.into(), past_ms: 0, ahead_ms: 0 })
+    };
+    let feeds = sources.query_map([], reach)?.collect::<Result<Vec<_>>>()?;
+    Ok(match newest {
+        _ if !feeds.is_empty() => RecordedFeed::Known(Feed::Rows(Rows::new(feeds))),
+        Some(name) if name != "none" => RecordedFeed::Named(name),
+        Some(_) => RecordedFeed::Known(Feed::None),
+        None => RecordedFeed::None,
+    })
 }
 
 /// Fills `world` with the rows that the journal in `dir` has. A server may be running on it.

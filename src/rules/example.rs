@@ -100,6 +100,7 @@ pub(super) fn run(rules: &RuleSet, file: &Path) -> Result<ExitCode> {
         reading: reading.as_ref(),
         device: example.device.kind,
         booked: &booked,
+        marked_low: &[],
         customer: 0,
         registry: &registry,
         world: &world,

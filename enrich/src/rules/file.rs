@@ -52,6 +52,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct OfferTable {
     kind: String,
+    /// By default the rule's.
+    sort: Option<Sort>,
     when: Option<Spanned<String>>,
     en: Spanned<String>,
     nl: Spanned<String>,
@@ -63,6 +65,8 @@ struct AlsoTable {
     #[serde(default)]
     with: Vec<Spanned<String>>,
     kind: Spanned<String>,
+    #[serde(default = "advice")]
+    sort: Sort,
     when: Option<Spanned<String>>,
     en: Spanned<String>,
     nl: Spanned<String>,
@@ -70,6 +74,11 @@ struct AlsoTable {
 
 fn yes() -> bool {
     true
+}
+
+/// What is said beside an offer is no offer by itself.
+fn advice() -> Sort {
+    Sort::Advice
 }
 
 fn middle() -> u8 {
@@ -133,14 +142,18 @@ pub(super) fn parse(name: &str, source: &str) -> Result<(String, Option<Rule>), 
         let what = format!("give 1 to {MOST_OFFERS} [[offer]] tables");
         return Err(at(start(file.offer.span()), what));
     }
-    let offering = |kind: &str, when: &Option<Spanned<String>>, texts: [&Spanned<String>; 2]| {
-        let [en, nl] = texts;
+    let offering = |(kind, sort): (&str, Sort),
+                    when: &Option<Spanned<String>>,
+                    [en, nl]: [&Spanned<String>; 2]| {
         let (kind, when) = (kind.to_owned(), condition(when)?);
-        Ok(Offering { kind, when, en: template(en)?, nl: template(nl)? })
+        Ok(Offering { kind, sort, when, en: template(en)?, nl: template(nl)? })
     };
     let offers = offers
         .iter()
-        .map(|offer| offering(&offer.kind, &offer.when, [&offer.en, &offer.nl]))
+        .map(|offer| {
+            let kind = (offer.kind.as_str(), offer.sort.unwrap_or(file.sort));
+            offering(kind, &offer.when, [&offer.en, &offer.nl])
+        })
         .collect::<Result<Vec<_>, RuleError>>()?;
     let mut also = Vec::with_capacity(file.also.len());
     for table in &file.also {
@@ -156,7 +169,8 @@ pub(super) fn parse(name: &str, source: &str) -> Result<(String, Option<Rule>), 
             let what = format!("no [[offer]] here is of kind \"{}\"", with.get_ref());
             return Err(at(start(with.span()), what));
         }
-        let said = offering(table.kind.get_ref(), &table.when, [&table.en, &table.nl])?;
+        let kind = (table.kind.get_ref().as_str(), table.sort);
+        let said = offering(kind, &table.when, [&table.en, &table.nl])?;
         let with = table.with.iter().map(|with| with.get_ref().clone()).collect();
         also.push(Also { said, with });
     }

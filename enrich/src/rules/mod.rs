@@ -90,6 +90,7 @@ pub enum Quiet {
 #[derive(Clone, Debug)]
 struct Offering {
     kind: String,
+    sort: Sort,
     when: Option<Condition>,
     en: Template,
     nl: Template,
@@ -118,6 +119,8 @@ pub struct Firing<'a> {
     pub policy: &'a Policy,
     /// The kind of offer or advice, as the rule names it.
     pub offer: &'a str,
+    /// What it wants of the customer.
+    pub sort: Sort,
     /// What else it says, by kind.
     pub also: Vec<&'a str>,
     /// What the rule tells the insurer by name; what is missing is null.
@@ -322,6 +325,7 @@ impl Rule {
                     rule: self,
                     policy,
                     offer: &offering.kind,
+                    sort: offering.sort,
                     also: also.iter().map(|also| also.kind.as_str()).collect(),
                     facts: self.told(&moment),
                     explanation: Text {
@@ -344,19 +348,33 @@ impl Rule {
         if !holds(&self.when)? {
             return Ok(None);
         }
+        let mut refused = None;
         for offering in &self.offers {
             if !holds(&offering.when)? {
                 continue;
             }
-            let mut also = Vec::new();
-            for Also { said, with } in &self.also {
-                if (with.is_empty() || with.contains(&offering.kind)) && holds(&said.when)? {
-                    also.push(said);
-                }
+            if offering.sort == Sort::Offer && moment.refuses_offers() {
+                refused = refused.or(Some(offering));
+                continue;
             }
-            return Ok(Some((offering, also)));
+            return Ok(Some((offering, self.also(offering, moment)?)));
         }
-        Ok(None)
+        // Where there is nothing else to say, what is not said is an offer.
+        Ok(refused.map(|offering| (offering, Vec::new())))
+    }
+
+    fn also(&self, offering: &Offering, moment: &Moment<'_>) -> Result<Vec<&Offering>, String> {
+        let mut also = Vec::new();
+        for Also { said, with } in &self.also {
+            let goes = with.is_empty() || with.contains(&offering.kind);
+            let refused = said.sort == Sort::Offer && moment.refuses_offers();
+            if !goes || refused {
+                continue;
+            }
+            let holds = said.when.as_ref().map_or(Ok(true), |when| when.holds(moment))?;
+            also.extend(holds.then_some(said));
+        }
+        Ok(also)
     }
 
     fn told(&self, moment: &Moment<'_>) -> BTreeMap<&str, serde_json::Value> {

@@ -1,6 +1,6 @@
 //! Everything that a rule can ask about when an event happened.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ingest::{DeviceKind, Measure, Reading, Shape, Value as Measured};
 
@@ -11,7 +11,7 @@ use crate::places::{Area, Details};
 use crate::registry::{Customer, Policy, Registry};
 use crate::road::{Condition, Road};
 use crate::trip::day_of;
-use crate::weather::{Joined, Values};
+use crate::weather::{Ahead, Joined, Values};
 use crate::{Booked, Country, Event, Happening, World};
 
 /// What rules are asked about: an event, the customer it happened to, and what is known around it.
@@ -24,6 +24,8 @@ pub struct Occasion<'a> {
     pub device: Option<DeviceKind>,
     /// What the customer has booked.
     pub booked: &'a [Booked],
+    /// The insurers that the customer gave a low mark: they make no offers.
+    pub marked_low: &'a [Arc<str>],
     /// By the registry's number.
     pub customer: u32,
     pub registry: &'a Registry,
@@ -35,6 +37,7 @@ pub struct Occasion<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Around {
     weather: OnceLock<Option<Joined>>,
+    ahead: OnceLock<Option<Ahead>>,
     country: OnceLock<Option<Country>>,
     road: OnceLock<Road>,
     duty: OnceLock<Option<Duty>>,
@@ -72,6 +75,14 @@ const PLACE: &[Field] = &[
 
 const DEVICE: &[Field] = &[("kind", Type::Text)];
 
+const AHEAD: &[Field] = &[
+    ("lowest_c", Type::Number),
+    ("highest_c", Type::Number),
+    ("precipitation_mm", Type::Number),
+    ("snowfall_cm", Type::Number),
+    ("hours", Type::Number),
+];
+
 const TRIP: &[Field] = &[("to", Type::Text), ("days_left", Type::Number)];
 
 const CUSTOMER: &[Field] = &[("language", Type::Text), ("time_zone", Type::Text)];
@@ -95,6 +106,7 @@ impl Schema {
             "event" => Some(self.event),
             "weather" => Some(WEATHER),
             "place" => Some(PLACE),
+            "ahead" => Some(AHEAD),
             "device" => Some(DEVICE),
             "trip" => Some(TRIP),
             "customer" => Some(CUSTOMER),
@@ -129,8 +141,8 @@ impl Schema {
                 names.map(|field| format!("{root}.{field}")).collect::<Vec<_>>().join(", ")
             }
             None if root == "reading" => "reading. and a measure of docs/formats.md".to_owned(),
-            None => "names begin with event., reading., weather., place., device., trip., \
-                     customer. or policy."
+            None => "names begin with event., reading., weather., ahead., place., device., \
+                     trip., customer. or policy."
                 .to_owned(),
         };
         format!("`{name}` is not known; known: {known}")
@@ -157,6 +169,15 @@ impl Around {
             weather.as_of_at(&fix, altitude_m, occasion.event.time_ms, occasion.now_ms)
         };
         self.weather.get_or_init(look_up).as_ref()
+    }
+
+    fn ahead(&self, occasion: &Occasion<'_>) -> Option<&Ahead> {
+        let look_up = || {
+            let fix = occasion.event.happening.place()?;
+            let (time_ms, now_ms) = (occasion.event.time_ms, occasion.now_ms);
+            Ahead::look(&occasion.world.weather, &fix, occasion.altitude_m(), time_ms, now_ms)
+        };
+        self.ahead.get_or_init(look_up).as_ref()
     }
 
     fn country(&self, occasion: &Occasion<'_>) -> Option<Country> {
@@ -208,6 +229,7 @@ impl<'a> Moment<'a> {
             "event" => self.occasion.event.happening.fact(field),
             "reading" => measured(self.occasion.reading?, field),
             "weather" => weather(self.around.weather(self.occasion)?, field),
+            "ahead" => self.around.ahead(self.occasion)?.fact(field),
             "place" => self.place(field),
             "device" => match field {
                 "kind" => self.occasion.device.map(|kind| Fact::Text(kind.name().into())),
@@ -231,6 +253,10 @@ impl<'a> Moment<'a> {
 }
 
 impl Moment<'_> {
+    pub(crate) fn refuses_offers(&self) -> bool {
+        self.occasion.marked_low.contains(&self.policy.insurer)
+    }
+
     fn place(&self, name: &str) -> Option<Fact<'_>> {
         match name {
             "country" => self.around.country(self.occasion).map(Fact::Country),

@@ -91,6 +91,7 @@ fn said(
         reading,
         device: None,
         booked: &[],
+        marked_low: &[],
         customer: 0,
         registry: &registry,
         world: &WORLD,
@@ -135,6 +136,7 @@ fn arrival(
         reading: None,
         device: Some(device),
         booked,
+        marked_low: &[],
         customer: 0,
         registry: &registry,
         world: &WORLD,
@@ -309,6 +311,7 @@ fn a_rule_that_fails_is_named_and_says_nothing() {
             reading: None,
             device: None,
             booked: &[],
+            marked_low: &[],
             customer: 0,
             registry: &registry,
             world: &WORLD,
@@ -319,6 +322,54 @@ fn a_rule_that_fails_is_named_and_says_nothing() {
         let [Fault { rule, what }] = answer.faults.as_slice() else { panic!("{answer:?}") };
         assert!(*rule == "travel-offer" && what.contains(named), "{when}: {what}");
     }
+}
+
+#[test]
+fn odd_rules_are_refused_by_name_and_never_break_anything() {
+    let refused = |rule: String| RuleSet::alone("odd.toml", &rule).unwrap_err().to_string();
+    let with = |key: &str| SHIPPED.replacen("priority = 60", key, 1);
+    for (key, reason) in [
+        ("when = 5", "string"),
+        ("when = \"\"", "when:"),
+        ("when = \"event.to.matches('(a*)*b')\"", "matches"),
+        ("when = \"policy.covers.all(c, c == 'NL')\"", "loops"),
+        ("when = \"has(event)\"", "when:"),
+        ("when = \"event.to == 1\"", "cannot be used"),
+        ("when = \"{'a': 1}.a == 1\"", "two parts"),
+        ("priority = 256", "256"),
+        ("priority = -1", "-1"),
+        ("priority = 60\npriority = 60", "duplicate"),
+        ("cooldown = \"-1h\"", "longer than nothing"),
+        ("surprise = 1", "surprise"),
+    ] {
+        let error = refused(with(key));
+        assert!(error.starts_with("odd.toml:") && error.contains(reason), "{key}: {error}");
+    }
+    let unknown = SHIPPED.replacen("place.covered", "place.towns", 1);
+    assert!(refused(unknown).contains("`place.towns` is not known"));
+    let long = format!("when = \"event.to == '{}'\"", "x".repeat(2_000));
+    assert!(refused(with(&long)).contains("longer than"), "a huge text");
+    let also = "\n[[also]]\nkind = \"k\"\nwith = [\"never\"]\nen = \"\"\nnl = \"\"\n";
+    assert!(refused(format!("{SHIPPED}{also}")).contains("no [[offer]] here is of kind \"never\""));
+    let also = also.replace("with = [\"never\"]\n", "").repeat(17);
+    assert!(refused(format!("{SHIPPED}{also}")).contains("at most 16"));
+    let facts: Vec<&str> = vec!["\"place.town\""; 33];
+    assert!(
+        refused(SHIPPED.replacen("facts = [", &format!("facts = [{},", facts.join(",")), 1))
+            .contains("at most 32")
+    );
+    for broken in ["", "[[", "id = \"x\"", "\0", "id = 1", &"[".repeat(100_000)] {
+        assert!(RuleSet::alone("odd.toml", broken).is_err(), "{:.20}", broken);
+    }
+}
+
+#[test]
+fn of_equal_priority_the_first_name_is_asked_first() {
+    let named = |id: &str| (format!("{id}.toml"), SHIPPED.replace("travel-offer", id));
+    let rules = RuleSet::with(&[named("b"), named("c"), named("a")]).unwrap();
+    let order: Vec<&str> = rules.rules().map(|rule| rule.id.as_str()).collect();
+    let ours: Vec<&str> = order.into_iter().filter(|id| id.len() == 1).collect();
+    assert_eq!(ours, ["a", "b", "c"]);
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub struct Study {
     pub left_out: LeftOut,
 }
 
+/// Country, year and month, and tyres.
+pub type ByCountry = (Option<Country>, (i16, i8), Option<Tyre>);
+
 /// What is in no comparison, by why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LeftOut {
@@ -113,6 +116,16 @@ impl Study {
         let mut sums: BTreeMap<_, Tally> = BTreeMap::new();
         for (group, tally) in &self.groups {
             sums.entry((group.tyre, group.road)).or_default().add(tally);
+        }
+        sums
+    }
+
+    /// Over all roads.
+    #[must_use]
+    pub fn by_country_and_month(&self) -> BTreeMap<ByCountry, Tally> {
+        let mut sums: BTreeMap<_, Tally> = BTreeMap::new();
+        for (group, tally) in &self.groups {
+            sums.entry((group.country, group.month, group.tyre)).or_default().add(tally);
         }
         sums
     }

@@ -1,5 +1,6 @@
 //! Weather as it was known: rows by cell and hour, joined as of a moment.
 
+mod ahead;
 mod rows;
 mod synthetic;
 
@@ -9,6 +10,7 @@ use ingest::Fix;
 pub use ingest::weather::{Cell, HOUR_MS, Hour, Series, Values};
 use serde::{Deserialize, Serialize};
 
+pub use ahead::Ahead;
 pub use rows::{Reach, Rows};
 pub use synthetic::Synthetic;
 

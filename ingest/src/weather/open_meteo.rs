@@ -7,8 +7,9 @@ use super::{Cell, Dropped, Fault, HOUR_MS, Hour, Parsed, Series, Values};
 const HOURLY: &str = "temperature_2m,dew_point_2m,soil_temperature_0cm,precipitation,snowfall,\
      snow_depth,wind_speed_10m,wind_gusts_10m,visibility,weather_code";
 
-/// How far ahead it is asked: what lies further is asked again in time.
-pub(super) const FORECAST_DAYS: i64 = 3;
+/// How far ahead it is asked, today included: so that two days before a booked trip its first two days
+/// are in it. What lies further is asked again in time.
+pub(super) const FORECAST_DAYS: i64 = 5;
 
 /// The request for the hours of these cells, from `past_days` before today on.
 #[must_use]

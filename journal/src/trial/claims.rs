@@ -169,6 +169,41 @@ fn a_correction_revises_and_a_withdrawal_takes_nothing_back() {
 }
 
 #[test]
+fn a_claim_from_before_the_policy_or_from_the_future_is_none() {
+    let mut trial = super::report::insured_also(
+        u64::MAX,
+        r#"
+        [[policy]]
+        id = "W-c"
+        insurer = "alpina"
+        customer = "carl"
+        product = "winter_tyres"
+        from = "2026-01-15T11:55:00Z"
+        to = "2026-01-15T11:58:00Z"
+        "#,
+    );
+    let mut claims = |after_s: i64, about: &str| {
+        let time = NOW_MS + after_s * 1_000;
+        let payload = format!(r#"{{"id":"C{after_s}","time":{time},"kind":"collision",{about}}}"#);
+        trial.report(super::report::message("alpina", "claims/alpina", &payload));
+        let counts = trial.counts();
+        let sum = |all: u64| all;
+        (
+            counts.stored,
+            counts.refused.values().sum::<u64>(),
+            sum(counts.quarantined.values().sum()),
+        )
+    };
+    let before = claims(-600, r#""policy":"W-c""#);
+    assert_eq!(before, (0, 1, 0), "five minutes before it began");
+    assert_eq!(claims(-300, r#""policy":"W-c""#), (1, 1, 0), "its first moment");
+    assert_eq!(claims(-60, r#""policy":"W-c""#), (1, 2, 0), "over");
+    assert_eq!(claims(-299, r#""policy":"W-c","device":"car-a""#), (1, 3, 0), "another's car");
+    assert_eq!(claims(-298, r#""policy":"W-c","device":"car-c""#), (2, 3, 0));
+    assert_eq!(claims(600, r#""policy":"W-a""#), (2, 3, 1), "in ten minutes");
+}
+
+#[test]
 fn a_correction_that_names_somebody_else_takes_the_answer_back() {
     let mut trial = super::report::insured_also(
         u64::MAX,

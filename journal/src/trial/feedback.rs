@@ -74,6 +74,29 @@ fn who_is_dissatisfied_is_called_and_made_no_offers() {
 }
 
 #[test]
+fn who_is_dissatisfied_still_hears_what_is_no_offer() {
+    let day_ms = 86_400_000;
+    let (from_ms, to_ms) = (NOW_MS + 5 * day_ms, NOW_MS + 9 * day_ms);
+    let trip = format!(
+        r#"{{"id":"T-1","customer":"anna","lat":47.27,"lon":11.39,"from":{from_ms},"to":{to_ms},"activities":["skiing"]}}"#
+    );
+    for (mark, kind, said) in [(3, "trip_weather", "°C"), (9, "winter_sports_cover", "skiing")] {
+        let mut trial = insured();
+        trial.cross(0);
+        let id = trial.told()[0].body.id.clone();
+        trial.feed_back(&id, &format!(r#""mark":{mark}"#), 1);
+        trial.report(message("alpina", "trips/alpina", &trip));
+        trial.at(from_ms - 2 * day_ms);
+        (0..2).for_each(|_| assert!(trial.try_commit(&[])));
+        let [told] = &trial.by_rule("travel-trip")[..] else { panic!("{:?}", trial.told()) };
+        assert_eq!(told.offer.kind, kind, "mark {mark}");
+        assert!(told.explanation.en.contains(said), "{told:?}");
+        assert_eq!(told.explanation.en.contains("skiing"), mark == 9);
+        trial.check_outbox();
+    }
+}
+
+#[test]
 fn who_is_glad_is_offered_membership_once() {
     let mut trial = insured();
     trial.cross(0);

@@ -61,6 +61,8 @@ fn a_trip_is_said_two_days_before_it_and_once() {
     );
     assert!(matches!(told.evidence.weather, Weather::Known { .. }), "{told:?}");
     assert!(told.explanation.en.contains("°C is expected there"), "{told:?}");
+    assert_eq!((&*told.offer.also[0], &told.facts["ahead.hours"]), ("first_days", &48.0.into()));
+    assert!(told.explanation.en.contains("In the first two days it is between"), "{told:?}");
     // Nobody learns more than the insurer said itself.
     let all = serde_json::to_string(told).unwrap();
     assert!(!all.contains("anna") && !all.contains("47.27"), "{all}");
