@@ -62,6 +62,10 @@ pub enum BenchError {
     NoHttp,
     #[error("cannot listen to triggers: {0}")]
     Listen(#[from] std::io::Error),
+    #[error(
+        "no broker at {0} let us listen to triggers within {1:?}: start it, or see the log for why"
+    )]
+    NoBroker(Broker, Duration),
     #[error("cannot write the claims: {0}")]
     Claims(std::io::Error),
     #[error("cannot report the claims: {0:#}")]
@@ -187,10 +191,8 @@ impl Settings {
         if scenario.clock == ClockSpec::Server {
             let server = Server::new(self.http.as_deref().ok_or(BenchError::NoHttp)?);
             let (at, speed) = spawn_blocking(move || server.clock()).await??;
-            if speed > 1.0 {
-                options.behind_ms = (BEHIND.as_secs_f64() * 1e3 * speed) as i64;
-            }
-            options.clock_start = Some(ClockStart { ms: at.ms - options.behind_ms, ..at });
+            let behind_ms = if speed > 1.0 { BEHIND.as_secs_f64() * 1e3 * speed } else { 0.0 };
+            options.clock_start = Some(ClockStart { ms: at.ms - behind_ms as i64, ..at });
             options.clock_speed = speed;
             tracing::info!(speed, "going by the server's clock");
         }

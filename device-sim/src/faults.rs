@@ -97,14 +97,14 @@ pub(crate) enum Trouble {
 }
 
 impl Faults {
-    /// The clock of a device in a fleet that is `behind_ms` behind the server: who is ahead is ahead
-    /// of both.
-    pub(crate) fn of_clock(&self, behind_ms: i64, rng: &mut Rng) -> Option<ClockFault> {
+    /// The clock of a device in a fleet whose time goes `speed` times as fast as on the wall: who is an
+    /// hour ahead is so by the wall, or it would be right when what it kept is sent.
+    pub(crate) fn of_clock(&self, speed: f64, rng: &mut Rng) -> Option<ClockFault> {
         let mut at = rng.f64();
         let skew_ms = rng.i64(-SKEW_MS..=SKEW_MS);
         let faults = [
             (self.clock_skew, ClockFault::Skewed(skew_ms)),
-            (self.clock_ahead, ClockFault::Ahead(HOUR_MS + behind_ms)),
+            (self.clock_ahead, ClockFault::Ahead((HOUR_MS as f64 * speed) as i64)),
             (self.clock_unset, ClockFault::Unset),
             (self.gps_rollover, ClockFault::GpsRollover),
         ];
@@ -213,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn who_is_ahead_is_ahead_of_the_server_also_where_the_fleet_is_behind_it() {
+    fn who_is_an_hour_ahead_is_so_by_the_clock_on_the_wall() {
         let faults = Faults { clock_ahead: 1.0, ..Faults::default() };
-        let clock = faults.of_clock(7_200_000, &mut fastrand::Rng::with_seed(1)).unwrap();
-        assert_eq!(clock.shown_ms(5, 0), 5 + 7_200_000 + 3_600_000);
+        let clock = faults.of_clock(10.0, &mut fastrand::Rng::with_seed(1)).unwrap();
+        assert_eq!(clock.shown_ms(5, 0), 5 + 36_000_000);
     }
 
     #[test]

@@ -167,11 +167,11 @@ impl Fleet {
         shards.into_iter().nth(part.index).unwrap_or_else(|| Self::new(Vec::new()))
     }
 
-    /// Gives some of the devices a clock that is wrong, in a fleet that is so much behind the server.
-    pub(crate) fn afflict(&mut self, faults: &Faults, behind_ms: i64, seed: u64) {
+    /// Gives some of the devices a clock that is wrong, in a fleet whose time goes so fast.
+    pub(crate) fn afflict(&mut self, faults: &Faults, speed: f64, seed: u64) {
         for (index, device) in self.devices.iter_mut().enumerate() {
             // Of its own, so that the devices do the same with faults as without.
-            device.afflict(faults.of_clock(behind_ms, &mut device_rng(!seed, index)));
+            device.afflict(faults.of_clock(speed, &mut device_rng(!seed, index)));
         }
     }
 

@@ -108,6 +108,10 @@ impl Listener {
         tokio::select! {
             ended = &mut task => ended??,
             _ = ready.wait_for(|&ready| ready) => {}
+            () = sleep(options.settle) => {
+                task.abort();
+                return Err(BenchError::NoBroker(options.broker.clone(), options.settle));
+            }
         }
         Ok(Self { heard, stop, task })
     }

@@ -247,10 +247,8 @@ pub struct Options {
     pub settle: Duration,
     /// What the fleet's clock shows; the time of day, if `None`.
     pub clock_start: Option<ClockStart>,
-    /// It runs so many times as fast as time does,
+    /// It runs so many times as fast as time does.
     pub clock_speed: f64,
-    /// and so many of its milliseconds behind the server's.
-    pub behind_ms: i64,
     /// What was due before counts in no latency.
     pub warm_up: Duration,
     /// Wait with the schedule until told, when the connections are up.
@@ -293,7 +291,6 @@ impl Options {
             sources: Vec::new(),
             clock_start: None,
             clock_speed: 1.0,
-            behind_ms: 0,
             faults: Faults::default(),
             seed: 1,
             warm_up: Duration::ZERO,

@@ -180,7 +180,7 @@ impl Processes {
             .ok_or_else(|| BenchError::Process("was never started".into()))?;
         let mut file = Ledger::new(ledger, true);
         std::mem::take(&mut run.truths).into_iter().for_each(|truth| file.note(truth));
-        let (truths, failed) = file.end();
+        let (truths, failed) = file.end(run.clock);
         run.truths = truths;
         match failed {
             Some(error) => Err(BenchError::Process(format!("cannot write the ledger: {error}"))),

@@ -118,7 +118,7 @@ pub async fn run_in_full(
     shutdown: impl Future<Output = ()>,
 ) -> Run {
     let devices = fleet.len();
-    fleet.afflict(&options.faults, options.behind_ms, options.seed);
+    fleet.afflict(&options.faults, options.clock_speed, options.seed);
     let stats = Stats::new(options.acked.take());
     let gate = options.gate.take();
     let ledger = Mutex::new(Ledger::new(options.ledger.take(), options.keep_truths));
@@ -150,18 +150,19 @@ pub async fn run_in_full(
     if tokio::time::timeout(2 * GOODBYE, goodbyes).await.is_err() {
         tasks.shutdown().await;
     }
-    let (truths, failed) = lock(&shared.ledger).end();
+    let start = *shared.start.borrow();
+    let clock = start.map_or(Clock::WALL, Start::clock);
+    let (truths, failed) = lock(&shared.ledger).end(clock);
     if let Some(error) = failed {
         tracing::error!(error, "the ledger is not whole, do not rely on it");
     }
-    let start = *shared.start.borrow();
     let started = start.map(|start| start.instant);
     let (_, last_us) = shared.stats.tick();
     Run {
         report: report(&shared.stats, devices, connections, started, shared.options.duration),
         seconds: shared.stats.seconds(),
         truths,
-        clock: start.map_or(Clock::WALL, Start::clock),
+        clock,
         latency_us: lock(&shared.stats.latency_us).clone(),
         lag_us: lock(&shared.stats.lag_us).clone(),
         last_us,

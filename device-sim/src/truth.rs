@@ -8,12 +8,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::geo::Position;
+use crate::verify::Clock;
 
 /// A line of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
     Truth(Truth),
+    /// How the fleet's clock went, if not as the one on the wall.
+    Clock(Clock),
     /// The last line: nothing more happened up to then.
     End(Timestamp),
 }
@@ -246,7 +249,10 @@ impl Ledger {
     }
 
     /// The first failure is kept: a ledger with holes is not to be relied on.
-    pub(crate) fn end(&mut self) -> (Vec<Truth>, Option<String>) {
+    pub(crate) fn end(&mut self, clock: Clock) -> (Vec<Truth>, Option<String>) {
+        if clock.speed != 1.0 || clock.start_ms != clock.wall_start_ms {
+            self.write(&Line::Clock(clock));
+        }
         self.write(&Line::End(Timestamp::now()));
         let failed = self.failed.as_ref().map(ToString::to_string);
         (self.kept.take().unwrap_or_default(), failed)

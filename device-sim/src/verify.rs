@@ -161,7 +161,7 @@ pub fn judge(truths: &[Truth], recorded: &[Recorded], limits: &Limits, clock: Cl
 
 /// How the fleet's clock goes: it showed `start_ms` when the clock on the wall showed
 /// `wall_start_ms`, and runs `speed` times as fast.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clock {
     pub start_ms: i64,
     pub wall_start_ms: i64,

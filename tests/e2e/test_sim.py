@@ -252,6 +252,13 @@ def test_a_limit_that_does_not_hold_fails_the_run_and_a_mistake_begins_none(tmp_
         assert server.counts()["received"] == before
 
 
+def test_a_run_without_a_broker_ends_and_says_so(tmp_path):
+    scenario = tmp_path / "alone.toml"
+    scenario.write_text("about = ''\nseconds = 3\nsettle_s = 1\ndemo = true\nverify = true\n")
+    code, _, err = run(BINARIES / "device-sim", "run", scenario, "--broker", f"mqtt://127.0.0.1:{free_port()}")
+    assert code == 1 and "no broker at" in err and "start it" in err
+
+
 def mosquitto_with_tls(folder):
     """Certificates, a password and the configuration of a broker on `localhost`; its port."""
     port = free_port()

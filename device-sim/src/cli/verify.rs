@@ -84,13 +84,13 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<ExitCode> {
     let limits = args.limits.limits(&args.events)?;
     let verdict = match &args.triggers {
         Some(file) => {
-            let Ledger { truths, ended } = Ledger::read(&args.ledger, &args.devices)?;
+            let Ledger { truths, clock, ended } = Ledger::read(&args.ledger, &args.devices)?;
             let ledger = args.ledger.display();
             ensure!(
                 ended,
                 "{ledger} has no end: the run was cut off, give the ledger of a whole one"
             );
-            judge(&truths, &lines::<Recorded>(file)?, &limits, Clock::WALL)
+            judge(&truths, &lines::<Recorded>(file)?, &limits, clock)
         }
         None => watch_and_judge(&args, &limits).await?,
     };
@@ -132,9 +132,9 @@ async fn watch_and_judge(args: &VerifyArgs, limits: &Limits) -> Result<Verdict> 
     }
     stop.send_replace(true);
     listener.await.context("the listener")??;
-    let Ledger { truths, .. } = Ledger::read(&args.ledger, &args.devices)?;
+    let Ledger { truths, clock, .. } = Ledger::read(&args.ledger, &args.devices)?;
     let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(judge(&truths, &heard, limits, Clock::WALL))
+    Ok(judge(&truths, &heard, limits, clock))
 }
 
 async fn ledger_ended(path: &Path) -> Result<()> {
@@ -153,12 +153,13 @@ async fn ledger_ended(path: &Path) -> Result<()> {
 
 struct Ledger {
     truths: Vec<Truth>,
+    clock: Clock,
     ended: bool,
 }
 
 impl Ledger {
     fn read(path: &Path, devices: &[String]) -> Result<Self> {
-        let mut ledger = Self { truths: Vec::new(), ended: false };
+        let mut ledger = Self { truths: Vec::new(), clock: Clock::WALL, ended: false };
         for line in lines::<Line>(path)? {
             match line {
                 Line::Truth(truth) => {
@@ -166,6 +167,7 @@ impl Ledger {
                         || devices.iter().any(|d| truth.device.starts_with(&**d));
                     ledger.truths.extend(judged.then_some(truth));
                 }
+                Line::Clock(clock) => ledger.clock = clock,
                 Line::End(_) => ledger.ended = true,
             }
         }
