@@ -15,6 +15,7 @@ from peers import Client
 CAR = "telemetry/car/car-01"
 QUARANTINED, REFUSED = "quarantined", "refused"
 WEEK_MS = 7 * 24 * 3_600_000
+KEPT = '[retention]\nreadings = "31d"\n'
 DOCUMENTED = re.findall(
     r"^\| `(\w+)` \|", (ROOT / "docs/formats.md").read_text().split("## Reasons")[1], re.M
 )
@@ -56,6 +57,7 @@ BAD = [
     Bad("no_consent", b"{", "telemetry/tracker/tracker-bram", outcome=REFUSED, device="tracker-bram"),
     Bad("no_consent", b'{"ts": "2015-01-01T00:00:00Z", "steps": 7}',
         "telemetry/tracker/tracker-bram", outcome=REFUSED, device="tracker-bram"),
+    Bad("too_old", GOOD, outcome=REFUSED, now_plus_ms=-5 * WEEK_MS),
     Bad("unknown_topic", GOOD, "some/where/else", outcome=REFUSED, device=None),
     Bad("unknown_topic", GOOD, "telemetry/rocket/car-01"),
     Bad("unknown_topic", GOOD, "some/where/else", user="car-01"),
@@ -95,7 +97,7 @@ BAD = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, serving):
-    with serving(tmp_path_factory.mktemp("refusals")) as server:
+    with serving(tmp_path_factory.mktemp("refusals"), config=KEPT) as server:
         yield server
 
 
@@ -142,7 +144,7 @@ def newest(server):
 def test_a_device_is_told_why_at_most_once_a_minute_and_reason(tmp_path, shape):
     tried = {bad.reason: bad for bad in BAD if bad.device}
     assert set(tried) == set(DOCUMENTED) - OF_OUTPUTS - OF_REPORTS
-    with Datanaut(tmp_path) as server, Client(server) as listener:
+    with Datanaut(tmp_path, config=KEPT) as server, Client(server) as listener:
         listener.subscribe("errors/#")
         for _ in range(3):
             for bad in tried.values():
