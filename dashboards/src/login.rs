@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::contracts;
 use crate::problem::Problem;
+use crate::rates::network;
 
 /// What an operator may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -36,7 +37,7 @@ pub struct Operator {
     pub role: Role,
 }
 
-/// After so many wrong tokens within a minute an address waits for the rest of it.
+/// After so many wrong tokens within a minute an address (of IPv6: a /64) waits for the rest of it.
 const ATTEMPTS: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -73,11 +74,12 @@ impl Login {
     pub(crate) fn must_wait(&self, from: IpAddr, now: Instant) -> bool {
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         wrong
-            .get(&from)
+            .get(&network(from))
             .is_some_and(|(since, times)| *times >= ATTEMPTS && now.duration_since(*since) < WINDOW)
     }
 
     pub(crate) fn was_wrong(&self, from: IpAddr, now: Instant) {
+        let from = network(from);
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= REMEMBERED && !wrong.contains_key(&from) {
             wrong.clear();

@@ -9,12 +9,13 @@ use ingest::{Reading, Reason};
 use rusqlite::Connection;
 
 use crate::Counts;
+use crate::cause::Readings;
 use crate::claims::{self, Looking, Stretch, Watched};
 use crate::history::{History, Open, Touched, run};
 use crate::late::{Inserted, Late};
 use crate::live::read;
 use crate::log::Size;
-use crate::outbox::{Outbox, Readings, to_json};
+use crate::outbox::{Outbox, to_json};
 use crate::quarantine;
 use crate::recover::last_position;
 use crate::report::{self, Outcome, Reported};

@@ -20,8 +20,8 @@ use serde::Serialize;
 use crate::chunk;
 use crate::history::History;
 use crate::message::Message;
-use crate::outbox::{Entry, Outbox, Outcome, json, says_the_same, to_json};
-use crate::said::{last_said_under, next_sequence, said};
+use crate::outbox::{Entry, Outbox, Outcome, json, to_json};
+use crate::said::{last_said_under, next_sequence, said, says_the_same};
 use crate::seal::{base, damaged, decode_state};
 use crate::waiting::place;
 

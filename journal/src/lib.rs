@@ -9,6 +9,7 @@
 
 mod archive;
 mod batch;
+mod cause;
 mod change;
 mod chunk;
 mod claims;

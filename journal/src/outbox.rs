@@ -3,18 +3,17 @@
 use enrich::registry::{Known, Registry};
 use enrich::relevance::{Asking, Verdict, Why};
 use enrich::rules::{Fault, Firing, Occasion, RuleSet, Sort};
-use enrich::trigger::{CloudEvent, FullEvidence, Key, RuleRef, Status, Subject, TriggerData, data};
-use enrich::{Cause, Change, Event, World};
-use ingest::Reading;
+use enrich::trigger::{CloudEvent, FullEvidence, Key, RuleRef, Status, Subject, data};
+use enrich::{Change, Event, World};
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use crate::Counts;
-use crate::chunk;
+use crate::cause::Readings;
 use crate::feedback::{marked_low, reception};
-use crate::history::History;
 use crate::message::{Message, kind, sequence_text, timestamp};
-use crate::said::{LastSaid, forget_held, last_said_of, next_sequence, said, told_around};
-use crate::seal::damaged;
+use crate::said::{
+    LastSaid, forget_held, last_said_of, next_sequence, said, says_the_same, told_around,
+};
 use crate::trips::booked;
 use crate::waiting::{self, Wanted};
 
@@ -565,53 +564,6 @@ pub(crate) struct Entry<'a> {
     pub(crate) purpose: &'a str,
     pub(crate) sequence: Option<i64>,
     pub(crate) expires_ms: i64,
-}
-
-/// Whether a reader would learn nothing: all is equal but the proof of the evidence.
-pub(crate) fn says_the_same(before: Option<&TriggerData>, now: &TriggerData) -> bool {
-    let Some(before) = before else { return false };
-    let mut now = now.clone();
-    now.evidence.hash.clone_from(&before.evidence.hash);
-    *before == now
-}
-
-/// Where the readings of one device are to be found, newest first.
-#[derive(Clone, Copy)]
-pub(crate) struct Readings<'a> {
-    /// Those of this batch, which are not in memory yet.
-    pub(crate) new: &'a [&'a Reading],
-    pub(crate) history: Option<&'a History>,
-    pub(crate) windows: &'a [i64],
-}
-
-impl Readings<'_> {
-    /// The reading behind an event. What an event was first found by may have been told apart from
-    /// another's by its content, so that time and sequence number decide.
-    fn find(self, connection: &Connection, device: u32, cause: &Cause) -> Result<Option<Reading>> {
-        let same =
-            |reading: &&Reading| (reading.time_ms, reading.seq) == (cause.time_ms, cause.seq);
-        if let Some(reading) = self.new.iter().copied().find(same) {
-            return Ok(Some(reading.clone()));
-        }
-        let open = self.history.map(|history| history.open.readings()).unwrap_or_default();
-        if let Some(reading) = open.iter().find(same) {
-            return Ok(Some(reading.clone()));
-        }
-        let mut chunks = connection.prepare_cached(
-            "SELECT columns FROM chunk WHERE window = ?1 AND device = ?2 AND start_ms <= ?3
-             ORDER BY start_ms DESC LIMIT 1",
-        )?;
-        for window in self.windows.iter().rev() {
-            let columns: Option<Vec<u8>> =
-                chunks.query_row((window, device, cause.time_ms), |row| row.get(0)).optional()?;
-            let Some(columns) = columns else { continue };
-            let readings = chunk::open(&columns).map_err(damaged)?;
-            if let Some(reading) = readings.iter().find(same) {
-                return Ok(Some(reading.clone()));
-            }
-        }
-        Ok(None)
-    }
 }
 
 /// An event that stands, by its number.

@@ -59,6 +59,14 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
 }
 
 /// What stands of what was said about an event.
+/// Whether a reader would learn nothing: all is equal but the proof of the evidence.
+pub(crate) fn says_the_same(before: Option<&TriggerData>, now: &TriggerData) -> bool {
+    let Some(before) = before else { return false };
+    let mut now = now.clone();
+    now.evidence.hash.clone_from(&before.evidence.hash);
+    *before == now
+}
+
 pub(crate) fn last_said_of(connection: &Connection, event: i64) -> Result<Vec<LastSaid>> {
     let mut statement = connection.prepare_cached(
         "SELECT insurer, product, purpose, customer, expires_ms, body, evidence, key_version

@@ -23,7 +23,7 @@ impl Trial {
         trial
     }
 
-    fn keep(&mut self, retention: Retention) {
+    pub(super) fn keep(&mut self, retention: Retention) {
         self.retention = retention;
         self.restart();
     }

@@ -12,7 +12,7 @@ use crate::chunk;
 use crate::live::read;
 use crate::rows::take_log_row;
 use crate::webhook::Recorded;
-use crate::{Change, Letter, Progress, Why};
+use crate::{Change, Letter, Progress, Retention, Why};
 
 const DEVICES: [&str; 3] = ["car-a", "car-b", "car-c"];
 const CUSTOMERS: [&str; 3] = ["anna", "bram", "carl"];
@@ -310,6 +310,7 @@ enum Step {
     Erase(usize),
     Import,
     Purge(usize),
+    Sweep(usize),
     Post(Answered),
     Restart,
 }
@@ -324,6 +325,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_usize).prop_map(Step::Erase),
         1 => Just(Step::Import),
         3 => (1..4_usize).prop_map(Step::Purge),
+        3 => (1..6_usize).prop_map(Step::Sweep),
         1 => Just(Step::Post(Answered::Taken)),
         2 => Just(Step::Post(Answered::TryAgain)),
         2 => Just(Step::Post(Answered::GivenUp)),
@@ -338,6 +340,9 @@ fn insurer(customer: &str) -> &'static str {
 
 fn live(steps: &[Step], log_readings: u64) {
     let mut trial = Trial::new(log_readings);
+    // Some of what is sent is too old to stay within the steps.
+    let keep_ms = Some(900_000);
+    trial.keep(Retention { readings_ms: keep_ms, events_ms: keep_ms, ..Retention::default() });
     trial.at(NOW_MS - 300_000);
     // In the file his consent has an end to come.
     assert!(trial.change(withdraw("carl", "alpina")));
@@ -373,6 +378,9 @@ fn live(steps: &[Step], log_readings: u64) {
             }
             Step::Purge(slices) => (0..*slices).for_each(|_| {
                 trial.purge();
+            }),
+            Step::Sweep(slices) => (0..*slices).for_each(|_| {
+                trial.writer_mut().sweep().unwrap();
             }),
             Step::Post(answered) => trial.post(*answered),
             Step::Restart => trial.restart(),
