@@ -21,8 +21,6 @@ const NEWS_AGAIN_MS: i64 = 24 * HOUR_MS;
 /// A fix may lie so far off, in another cell of the weather.
 const FIX_DOUBT_M: f64 = 60.0;
 const BORDER_DOUBT_M: f64 = 5_000.0;
-/// And so much later it may be found out that a car is in another country.
-const BORDER_DOUBT_MS: i64 = 300_000;
 
 /// What a car reports of itself.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +75,7 @@ impl Advice {
         let expect = self.expect(now_ms, surely)?;
         let fitted = seen.tyre.to_owned();
         let what = What::TyresUnfit { fitted, tread_mm: seen.tread_mm };
-        let unseen_ms = if changed && !first { BORDER_DOUBT_MS } else { 0 };
-        Some(Found { at_ms: now_ms, place: Some(seen.at), what, expect, unseen_ms })
+        Some(Found { at_ms: now_ms, place: Some(seen.at), what, expect, unseen_ms: 0 })
     }
 
     /// What a server ought to make of tyres that are, or may be, unfit now; `None` when it has to be

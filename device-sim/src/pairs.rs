@@ -77,6 +77,10 @@ fn key_of_trigger(trigger: &Trigger) -> Option<Key<'_>> {
     }
 }
 
+/// Of several findings about the same tyres a customer hears of the one that arrived first, and messages
+/// are overtaken: a finding from the message after, or on the other side of a border, may stand for it.
+const ANOTHER_FINDING_MS: i64 = 10 * 60_000;
+
 pub(crate) struct Pairs {
     pub(crate) of_truth: Vec<Option<usize>>,
     pub(crate) of_trigger: Vec<Option<usize>>,
@@ -166,7 +170,14 @@ fn fits(truths: &[&Truth], triggers: &[&Trigger], limits: &Limits) -> Vec<(i64, 
     }
     by_key.values_mut().for_each(|times| times.sort_unstable());
     let tolerance_ms = limits.tolerance.as_millis() as i64;
-    let most_ms = |truth: &Truth| tolerance_ms.max(2 * truth.reports_every_ms).max(truth.unseen_ms);
+    let most_ms = |truth: &Truth| {
+        let another_ms = match truth.what {
+            What::TyresUnfit { .. } => ANOTHER_FINDING_MS,
+            _ => 0,
+        };
+        let reports_ms = 2 * truth.reports_every_ms;
+        tolerance_ms.max(reports_ms).max(truth.unseen_ms).max(another_ms)
+    };
     let widest_ms = truths.iter().map(|truth| most_ms(truth)).max().unwrap_or_default();
     let mut fits = Vec::new();
     for (trigger_index, trigger) in triggers.iter().enumerate() {
