@@ -1,10 +1,11 @@
 //! What people and programs look at: the HTTP API, the live stream and the web page.
 //!
-//! It only reads, but for the quarantine and dead letters, which somebody has to clear. Whatever asks goes [`serve`] → `door` (who may ask, and the headers every answer
-//! gets) → `who` (whose token it is) → one of: `health` (is it up, may it be used), `metrics` (for Prometheus), `api` (JSON
-//! under `/v1`), `stream` (the same, pushed), `page` (what a person sees). `pace` measures rates,
-//! `basemap` draws the map's ground, `wire` writes readings as devices do. docs/http.md has the
-//! shapes.
+//! It only reads, but for the quarantine and dead letters, which somebody has to clear. Whatever
+//! asks goes [`serve`] → `listener` (how many may come, and how long they may take) → `door` (who
+//! may ask, and the headers every answer gets) → `who` (whose token it is) → one of: `health` (is it
+//! up, may it be used), `metrics` (for Prometheus), `api` (JSON under `/v1`), `stream` (the same,
+//! pushed), `page` (what a person sees). `pace` measures rates, `basemap` draws the map's ground,
+//! `wire` writes readings as devices do. docs/http.md has the shapes.
 
 mod api;
 mod basemap;
