@@ -77,6 +77,23 @@ def test_rules_change_while_serving_and_a_wrong_one_changes_nothing(tmp_path, se
         assert lines["would say"].startswith("6 triggers to 6 customers"), out
         assert "3 not said: 3 cooldown" in out, out
 
+        # A file that goes while we serve takes its rule with it; a folder that goes changes nothing.
+        (rules / "mine.toml").unlink()
+        wait_for("the rule that ships", lambda: server.process.err.text().count("rules have changed") == 3)
+        before = len(said())
+        with Client(server) as car:
+            drive(car, "car-07")
+        wait_for("its words", lambda: len(said()) == before + 1)
+        assert said()[-1]["rule"]["version"] == 1 and said()[-1]["explanation"]["en"].startswith("You have come")
+        write(rules / "mine.toml", mine)
+        wait_for("mine again", lambda: server.process.err.text().count("rules have changed") == 4)
+        rules.rename(tmp_path / "elsewhere")
+        wait_for("the complaint", lambda: "cannot read the rules in" in server.process.err.text())
+        with Client(server) as car:
+            drive(car, "car-08")
+        wait_for("the last rules that were right", lambda: len(said()) == before + 2)
+        assert said()[-1]["rule"]["version"] == 7
+
 
 def test_a_rule_can_be_tried_before_it_is_in_force(tmp_path):
     event = tmp_path / "event.json"

@@ -12,7 +12,7 @@ HOUR_S = 3600
 
 
 class OpenMeteo:
-    """Answers every place with the same weather, from yesterday to the day after tomorrow."""
+    """Answers every place with the same weather, from yesterday for as many days as it is asked."""
 
     def __init__(self, temperature_c=-2.5):
         self.temperature_c = temperature_c
@@ -33,7 +33,8 @@ class OpenMeteo:
                 lats = query["latitude"][0].split(",")
                 lons = query["longitude"][0].split(",")
                 service.asked += zip(lats, lons)
-                places = [service.place(float(lat), float(lon)) for lat, lon in zip(lats, lons)]
+                days = int(query["forecast_days"][0])
+                places = [service.place(float(lat), float(lon), days) for lat, lon in zip(lats, lons)]
                 body = json.dumps(places if len(places) > 1 else places[0]).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -54,9 +55,9 @@ class OpenMeteo:
             self.server.server_close()
             self.server = None
 
-    def place(self, lat, lon):
+    def place(self, lat, lon, days):
         start = int(time.time()) // HOUR_S * HOUR_S - 24 * HOUR_S
-        times = [start + hour * HOUR_S for hour in range(72)]
+        times = [start + hour * HOUR_S for hour in range(24 * (days + 1))]
         return {
             "latitude": lat, "longitude": lon, "elevation": 25.0,
             "hourly_units": {"time": "unixtime", "temperature_2m": "°C", "wind_speed_10m": "m/s"},
