@@ -11,7 +11,7 @@ use crate::device::{Device, Message, Thing};
 use crate::faults::Faults;
 use crate::format::Format;
 use crate::options::{Mix, Part};
-use crate::people::anything;
+use crate::people::{UNHEATED, anything};
 use crate::reading::Kind;
 use crate::roads::Network;
 use crate::schedule::{Load, Schedule};
@@ -40,6 +40,8 @@ pub(crate) struct Group {
     pub(crate) claims: Option<Arc<ClaimRates>>,
     /// Its cars look closer when something happens.
     pub(crate) bursts: bool,
+    /// The share of its houses that nobody heats.
+    pub(crate) unheated: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +91,7 @@ impl Fleet {
             everyday: false,
             claims: None,
             bursts: false,
+            unheated: UNHEATED,
         };
         Self::of(&[group], seed)
     }
@@ -104,7 +107,7 @@ impl Fleet {
             };
             for index in 0..group.count {
                 let mut rng = device_rng(seed, devices.len());
-                let thing = anything(group.kind, group.everyday, &network, &mut rng);
+                let thing = anything(group.kind, group.everyday, group.unheated, &network, &mut rng);
                 let thing = match (thing, &group.claims) {
                     (Thing::Car(car), Some(rates)) => {
                         let accidents = device_rng(seed.rotate_left(16), devices.len());

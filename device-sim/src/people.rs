@@ -52,8 +52,18 @@ const AIRPORTS: [(Country, f64, f64); 10] = [
     (Country::De, 50.0333, 8.5706),
 ];
 
+/// The share of houses that nobody heats.
+pub(crate) const UNHEATED: f64 = 0.02;
+
 /// A device of that kind, somewhere, whose people live as people do.
-pub(crate) fn anything(kind: Kind, everyday: bool, network: &Arc<Network>, rng: &mut Rng) -> Thing {
+/// `unheated` is the share of houses.
+pub(crate) fn anything(
+    kind: Kind,
+    everyday: bool,
+    unheated: f64,
+    network: &Arc<Network>,
+    rng: &mut Rng,
+) -> Thing {
     let town = &PLACES[place(INLAND[rng.usize(..INLAND.len())]).unwrap_or_default()];
     let home = town.position().moved(rng.f64() * 4e3 - 2e3, rng.f64() * 4e3 - 2e3);
     match kind {
@@ -67,7 +77,7 @@ pub(crate) fn anything(kind: Kind, everyday: bool, network: &Arc<Network>, rng: 
             Thing::Tracker(Tracker::new(home, life, (120.0, 3_600.0), rng))
         }
         Kind::Thermostat => {
-            Thing::Thermostat(Thermostat::new(home, town.altitude_m, rng.u8(..50) > 0, rng))
+            Thing::Thermostat(Thermostat::new(home, town.altitude_m, rng.f64() >= unheated, rng))
         }
         Kind::Product => {
             let model = if rng.bool() { Model::WashingMachine } else { Model::CoffeeMachine };

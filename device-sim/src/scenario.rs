@@ -13,6 +13,7 @@ use crate::faults::Faults;
 use crate::fleet::{Fleet, Group, Timing};
 use crate::format::Format;
 use crate::options::{Mix, MixError, Options, Protocol, Qos};
+use crate::people::UNHEATED;
 use crate::reading::Kind;
 use crate::schedule::{Load, Phase};
 
@@ -104,6 +105,8 @@ pub struct GroupSpec {
     /// After hard braking, an accident or a border, a car takes a reading a second for a minute.
     #[serde(default)]
     pub bursts: bool,
+    /// The share of thermostats whose houses nobody heats; one in fifty, if left out.
+    pub unheated: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -229,6 +232,7 @@ impl Scenario {
                 timing,
                 claims: claims.clone(),
                 bursts: spec.bursts,
+                unheated: spec.unheated.unwrap_or(UNHEATED),
                 everyday: spec.every_s.is_some_and(|every_s| every_s >= 30.0),
             })
         });

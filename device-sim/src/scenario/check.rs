@@ -96,6 +96,13 @@ fn check_group(group: &GroupSpec) -> Result<(), String> {
     if group.bursts && group.kind != Kind::Car {
         return Err(format!("bursts are for cars: leave them out for a {}", group.kind.name()));
     }
+    if let Some(share) = group.unheated {
+        within("unheated", share, 0.0, 1.0)?;
+        if group.kind != Kind::Thermostat {
+            let kind = group.kind.name();
+            return Err(format!("unheated is for thermostats: leave it out for a {kind}"));
+        }
+    }
     match (group.every_s, &group.load[..]) {
         (Some(every_s), []) => within("every_s", every_s, 0.001, LONGEST_S),
         (None, [.., last]) => {
@@ -209,6 +216,8 @@ mod tests {
                 "[[group]]\nkind = 'product'\ncount = 1\nprefix = 'a-'\nevery_s = 9\nbursts = true",
                 "bursts are for cars",
             ),
+            (&format!("{group}every_s = 1\nunheated = 0.1"), "unheated is for thermostats"),
+            (&format!("{group}every_s = 1\nunheated = 2"), "unheated = 2: give 0 to 1"),
             (
                 "[[group]]\nkind = 'tracker'\ncount = 1\nprefix = 'a'\nevery_s = 9\n\
                  format = 'owntracks'",
