@@ -107,7 +107,8 @@ impl Fleet {
             };
             for index in 0..group.count {
                 let mut rng = device_rng(seed, devices.len());
-                let thing = anything(group.kind, group.everyday, group.unheated, &network, &mut rng);
+                let thing =
+                    anything(group.kind, group.everyday, group.unheated, &network, &mut rng);
                 let thing = match (thing, &group.claims) {
                     (Thing::Car(car), Some(rates)) => {
                         let accidents = device_rng(seed.rotate_left(16), devices.len());
