@@ -51,6 +51,10 @@ const GAP_MS: i64 = 6 * HOUR_MS;
 /// A thermostat that lets the room fall so far below what it is set to does not heat.
 const SHORT_C: f64 = 2.0;
 
+/// No house is so much colder than outdoors, however the weather turned: that is what broken
+/// thermometers say. Our own choice.
+const BROKEN_C: f64 = 15.0;
+
 /// How near it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -128,18 +132,29 @@ impl Detector for Memory {
         let reading = seen.reading;
         self.listen(reading);
         let Some(indoor_c) = reading.number(Measure::IndoorC) else { return };
+        let before = self.cooling;
         self.cool(reading, indoor_c);
         if indoor_c > OVER_C {
             self.near = None;
-            self.told = self.told.map(|_| Stage::Ahead).filter(|_| indoor_c <= WARM_C);
+        }
+        // One wild reading ends nothing either.
+        let warm_c = before.map_or(indoor_c, |before| before.lowest_c.min(indoor_c));
+        if warm_c > OVER_C {
+            self.told = self.told.map(|_| Stage::Ahead).filter(|_| warm_c <= WARM_C);
         }
         let Some((fix, _)) = seen.place.filter(|_| indoor_c <= KEEP_C) else { return };
         let Some(house) = self.house(reading, indoor_c, &fix, world) else { return };
+        if indoor_c < house.outdoor_c - BROKEN_C {
+            return;
+        }
         let (stage, cause, since_ms) = match self.near(reading, &house) {
             Some((cause, since_ms)) if self.told != Some(Stage::Near) => {
                 (Stage::Near, cause, since_ms)
             }
-            None if self.told.is_none() && house.cools_into_danger() => {
+            None if self.told.is_none()
+                && house.cools_into_danger()
+                && before.is_some_and(|before| house.before(&before).cools_into_danger()) =>
+            {
                 (Stage::Ahead, Cause::of(reading), reading.time_ms)
             }
             _ => return,
@@ -152,11 +167,21 @@ impl Detector for Memory {
 
 impl Memory {
     fn listen(&mut self, reading: &Reading) {
+        let asked_c = self.asked_c();
         self.setpoint_c = reading.number(Measure::SetpointC).or(self.setpoint_c);
         if let Some(Value::Choice(mode)) = reading.measure(Measure::Mode) {
             // As the measure `mode` lists them.
             self.off = *mode == 0;
         }
+        // Whether it heats now, what was before cannot say.
+        if self.asked_c() > asked_c {
+            self.cooling = None;
+        }
+    }
+
+    /// How warm the heating is to keep it; `None`: it is off, or that was never said.
+    fn asked_c(&self) -> Option<f64> {
+        self.setpoint_c.filter(|_| !self.off)
     }
 
     fn cool(&mut self, reading: &Reading, indoor_c: f64) {
@@ -216,6 +241,8 @@ impl Memory {
         if house.indoor_c > NEAR_C {
             return None;
         }
+        // What was before a gap is too long ago to be of use to anybody, and may have been over.
+        self.near = self.near.filter(|(_, since_ms)| reading.time_ms - since_ms <= GAP_MS);
         let near = *self.near.get_or_insert_with(|| (Cause::of(reading), reading.time_ms));
         (reading.time_ms - near.1 >= DWELL_MS).then_some(near)
     }
@@ -234,6 +261,13 @@ impl Cooling {
 }
 
 impl House {
+    /// As it was by the reading before, so that no single one makes a danger.
+    fn before(&self, cooling: &Cooling) -> Self {
+        let before = (cooling.last_ms, cooling.lowest_c);
+        let time_constant_h = cooling.time_constant_h(before, self.outdoor_c);
+        Self { indoor_c: cooling.lowest_c, time_constant_h, ..*self }
+    }
+
     fn cools_into_danger(&self) -> bool {
         let soon = || self.hours_to(NEAR_C).is_some_and(|hours| hours <= AHEAD_H);
         self.indoor_c > NEAR_C && self.lowest_c <= 0.0 && self.heating.is_some() && soon()
@@ -449,6 +483,58 @@ mod tests {
         // One wild reading is nothing.
         let wild = [wavers(0, 14.0), wavers(5, 1.0), wavers(30, 14.0)];
         assert_eq!(run(&world, &wild), []);
+    }
+
+    #[test]
+    fn one_wild_reading_neither_warns_nor_doubles_what_was_told() {
+        // At home in the evening: 10 °C, once.
+        let world = world(-10.0);
+        let home = |minute| says(minute, 20.0, Some(20.0));
+        let mut readings: Vec<Reading> = (0..60).map(|step| home(step * 5)).collect();
+        readings.push(says(300, 10.0, Some(20.0)));
+        readings.extend((61..80).map(|step| home(step * 5)));
+        assert_eq!(run(&world, &readings), []);
+        // A cold house, and a thermometer that once says nonsense.
+        let cold = |minute: i64| says(minute, if minute == 50 { 85.0 } else { 5.0 }, Some(5.0));
+        let readings: Vec<Reading> = (0..20).map(|step| cold(step * 5)).collect();
+        assert_eq!(run(&world, &readings).len(), 1);
+        // One that is broken says nonsense for hours.
+        let broken: Vec<Reading> = (0..60).map(|step| says(step * 5, -40.0, Some(20.0))).collect();
+        assert_eq!(run(&world, &broken), []);
+    }
+
+    #[test]
+    fn heating_that_was_turned_on_a_moment_ago_has_not_failed() {
+        let world = world(-10.0);
+        let mut readings = cooling(-10.0, 40.0, Some(12.0), 11);
+        let turned_on = |readings: &mut Vec<Reading>| {
+            let [.., last] = readings.as_mut_slice() else { panic!("no reading") };
+            last.measures[1] = (Measure::SetpointC, Value::Number(21.0));
+        };
+        assert_eq!(run(&world, &readings), []);
+        turned_on(&mut readings);
+        assert_eq!(run(&world, &readings), []);
+        // If it does not get warmer then, it has.
+        let all = cooling(-10.0, 40.0, Some(12.0), 13);
+        let on = all.into_iter().enumerate().map(|(step, mut reading)| {
+            if step >= 65 {
+                reading.measures[1] = (Measure::SetpointC, Value::Number(21.0));
+            }
+            reading
+        });
+        let found = run(&world, &on.collect::<Vec<_>>());
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].1.stage, found[0].1.heating), (Stage::Ahead, Heating::Failing));
+    }
+
+    #[test]
+    fn after_days_without_a_word_what_is_told_is_of_now() {
+        let late = 13 * 60;
+        let says = |minute| says(minute, 5.5, Some(20.0));
+        let found = run(&world(-10.0), &[says(0), says(late), says(late + 5), says(late + 12)]);
+        let [(event, risk)] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(risk.stage, Stage::Near);
+        assert_eq!(event.time_ms, START_MS + late * MINUTE_MS);
     }
 
     #[test]
