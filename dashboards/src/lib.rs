@@ -23,6 +23,7 @@ mod rates;
 mod reads;
 mod status;
 mod stream;
+mod timely;
 mod who;
 mod wire;
 

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::rates::network;
+use crate::timely::Timely;
 
 /// Most connections, where files are plenty: all that may watch and wait, and as many again.
 const CONNECTIONS: usize = 400;
@@ -46,6 +47,8 @@ pub struct Limits {
     pub head: Duration,
     /// For all of a request's body.
     pub body: Duration,
+    /// Without taking anything of what is sent.
+    pub taking: Duration,
 }
 
 impl Limits {
@@ -59,6 +62,7 @@ impl Limits {
             from_one: connections.div_ceil(2),
             head: Duration::from_secs(30),
             body: Duration::from_secs(30),
+            taking: Duration::from_secs(30),
         }
     }
 }
@@ -182,10 +186,11 @@ impl Connection {
             let answer = router.call(request);
             async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
         });
+        let limits = place.places.limits;
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(place.places.limits.head)
-            .serve_connection(TokioIo::new(io), service);
+            .header_read_timeout(limits.head)
+            .serve_connection(TokioIo::new(Timely::new(io, limits.taking)), service);
         let mut connection = pin!(connection);
         let done = tokio::select! {
             done = connection.as_mut() => done,

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn impatient() -> Limits {
     let moment = Duration::from_millis(400);
-    Limits { head: moment, body: moment, ..Limits::within(1_024) }
+    Limits { head: moment, body: moment, taking: moment, ..Limits::within(1_024) }
 }
 
 async fn connect(addr: SocketAddr, said: &str) -> TcpStream {
@@ -73,9 +73,16 @@ async fn nobody_takes_all_the_places() {
     assert_eq!(rest(TcpStream::connect(site.addr).await.unwrap()).await, "", "closed at once");
     drop(there.pop());
     // That it was left is noticed in a moment.
-    let again = async {
+    answered(site.addr).await;
+    site.stop().await;
+}
+
+/// Until there is a place.
+async fn answered(addr: SocketAddr) {
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+    let asking = async {
         loop {
-            let mut stream = TcpStream::connect(site.addr).await.unwrap();
+            let mut stream = TcpStream::connect(addr).await.unwrap();
             let mut first = [0; 12];
             let asked = stream.write_all(request.as_bytes()).await;
             if asked.is_ok() && stream.read_exact(&mut first).await.is_ok() {
@@ -83,6 +90,17 @@ async fn nobody_takes_all_the_places() {
             }
         }
     };
-    assert_eq!(&tokio::time::timeout(PATIENCE, again).await.unwrap(), b"HTTP/1.1 200");
+    let first = tokio::time::timeout(PATIENCE, asking).await.expect("no place becomes free");
+    assert_eq!(&first, b"HTTP/1.1 200");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_and_never_reads_loses_their_place() {
+    let site = Site::limited(Limits { from_one: 1, ..impatient() }).await;
+    let request = format!("GET /v1/basemap HTTP/1.1\r\nHost: {}\r\n\r\n", site.addr);
+    // More than all that lies between the two can hold.
+    let unread = connect(site.addr, &request.repeat(900)).await;
+    answered(site.addr).await;
+    drop(unread);
     site.stop().await;
 }
