@@ -149,6 +149,7 @@ fn every_reason_that_decoding_can_find_has_a_case() {
         Reason::NeedsQos1,
         Reason::NotInsured,
         Reason::UnknownTrigger,
+        Reason::TooOld,
     ];
     let missing: Vec<_> =
         Reason::ALL.iter().filter(|reason| !found.contains(reason)).copied().collect();
