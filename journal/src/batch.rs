@@ -155,7 +155,10 @@ impl<'a> Batch<'a> {
             }
             self.last.push((device.number, (*last).clone()));
         }
-        for (report, watched) in self.writer.claims.touched(device.number, &inserted.stored) {
+        let since_ms = self.writer.retention.readings_since_ms(self.now_ms);
+        for (report, watched) in
+            self.writer.claims.touched(device.number, &inserted.stored, since_ms)
+        {
             // These readings are at hand with the next batch.
             self.watch(report, Some(Watched { due_ms: self.now_ms, ..watched }))?;
         }
@@ -301,7 +304,8 @@ impl<'a> Batch<'a> {
         let heard_until_ms =
             watched.device.and_then(|device| read(&writer.live.fleet).last_ms(device));
         let wait_ms = writer.claim_wait_ms;
-        let looking = Looking { report, watched, stretch, heard_until_ms, wait_ms };
+        let since_ms = writer.retention.readings_since_ms(self.now_ms);
+        let looking = Looking { report, watched, stretch, heard_until_ms, wait_ms, since_ms };
         let readings = Readings { new: &[], history: None, windows: &writer.windows };
         let then = self.outbox(readings).look(&looking)?;
         drop(histories);

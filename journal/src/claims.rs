@@ -68,6 +68,14 @@ pub(crate) struct Watched {
     pub(crate) wants: Option<Fix>,
 }
 
+impl Watched {
+    /// Whether it is answered, and readings that it was answered with begin to go because of their
+    /// age: the answer stands then.
+    fn stands(&self, since_ms: i64) -> bool {
+        self.due_ms == self.until_ms && self.time_ms - AROUND_MS < since_ms
+    }
+}
+
 /// All of them, by the number of their report.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
@@ -156,8 +164,14 @@ impl Claims {
         }
     }
 
-    /// The claims that readings of a device may say something new about.
-    pub(crate) fn touched(&self, device: u32, stored: &[&Reading]) -> Vec<(i64, Watched)> {
+    /// The claims that readings of a device may say something new about. Readings from before
+    /// `since_ms` may be gone.
+    pub(crate) fn touched(
+        &self,
+        device: u32,
+        stored: &[&Reading],
+        since_ms: i64,
+    ) -> Vec<(i64, Watched)> {
         let Some(claims) = self.by_device.get(&device) else { return Vec::new() };
         let tells_tyres = |reading: &Reading| {
             let measures = [Measure::Tyre, Measure::TreadMm];
@@ -165,13 +179,14 @@ impl Claims {
         };
         let concern = |watched: &Watched| {
             let waits = watched.due_ms < watched.until_ms;
-            stored.iter().any(|reading| {
-                let after_ms = reading.time_ms - watched.time_ms;
-                // Tyres hold from when they are said.
-                after_ms.abs() <= AROUND_MS
-                    || after_ms >= 0 && waits
-                    || after_ms < 0 && tells_tyres(reading)
-            })
+            !watched.stands(since_ms)
+                && stored.iter().any(|reading| {
+                    let after_ms = reading.time_ms - watched.time_ms;
+                    // Tyres hold from when they are said.
+                    after_ms.abs() <= AROUND_MS
+                        || after_ms >= 0 && waits
+                        || after_ms < 0 && tells_tyres(reading)
+                })
         };
         let watched = claims.iter().filter_map(|report| Some((*report, self.get(*report)?)));
         watched.filter(|(_, watched)| concern(watched)).collect()
@@ -310,6 +325,8 @@ pub(crate) struct Looking<'a> {
     pub(crate) heard_until_ms: Option<i64>,
     /// How long a claim waits for readings of its time.
     pub(crate) wait_ms: i64,
+    /// Readings from before may be gone.
+    pub(crate) since_ms: i64,
 }
 
 /// All that an answer was computed from, but for the readings.
@@ -358,6 +375,9 @@ impl Outbox<'_> {
         let Some((insurer, received_ms, Report::Claim(claim))) = row else { return Ok(None) };
         let now_ms = self.now_ms;
         if watched.until_ms <= now_ms {
+            return Ok(None);
+        }
+        if watched.stands(looking.since_ms) {
             return Ok(None);
         }
         let deadline_ms = received_ms + looking.wait_ms;

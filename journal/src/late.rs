@@ -105,11 +105,15 @@ impl Late<'_> {
         if again.is_none() && added == 0 {
             return Ok(None);
         }
+        // The first stretch may have been cut: it begins with what is known of before. Where all of
+        // that was forgotten, nothing of before its first reading is found again.
+        let begins_ms = match (known.seen_until_ms, merged.first()) {
+            (Some(seen_ms), _) => seen_ms.saturating_add(1),
+            (None, Some(first)) if stretch.start_ms == i64::MIN => first.time_ms,
+            (None, _) => stretch.start_ms,
+        };
         let mut again = again.unwrap_or_else(|| Again {
-            // The first stretch may have been cut: it begins with what is known of before.
-            from_ms: known.seen_until_ms.map_or(stretch.start_ms, |seen_ms| {
-                stretch.start_ms.max(seen_ms.saturating_add(1))
-            }),
+            from_ms: stretch.start_ms.max(begins_ms),
             state: known.clone(),
             events: Vec::new(),
         });

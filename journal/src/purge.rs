@@ -11,6 +11,7 @@ mod elsewhere;
 mod log;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use enrich::DeviceState;
 use enrich::registry::{Known, Registry, Span};
@@ -396,11 +397,15 @@ impl Writer {
     }
 
     /// Empties the file's own log, which still holds the pages as they were; returns whether nobody
-    /// read it.
+    /// read it. It does not wait for who does: acknowledgements would wait as well.
     pub(crate) fn empty_log_of_file(&self) -> Result<bool> {
+        let connection = &self.store.connection;
+        let patience_ms: u32 = connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0))?;
+        connection.busy_timeout(Duration::ZERO)?;
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let busy: i64 = self.store.connection.query_row(checkpoint, [], |row| row.get(0))?;
-        Ok(busy == 0)
+        let busy = connection.query_row(checkpoint, [], |row| row.get::<_, i64>(0));
+        connection.busy_timeout(Duration::from_millis(patience_ms.into()))?;
+        Ok(busy? == 0)
     }
 
     fn purge_file(&mut self, purge: &mut Purge) -> Result<Sliced> {

@@ -9,7 +9,8 @@
 mod cut;
 mod rows;
 
-use std::collections::HashSet;
+use std::cell::Cell;
+use std::collections::HashMap;
 
 use enrich::DeviceState;
 use rusqlite::Result;
@@ -38,6 +39,10 @@ const DEVICES: usize = 32;
 
 /// Stretches one slice looks at: it writes at most as many pages.
 const STRETCHES: usize = 64;
+
+/// Windows one slice looks into for what follows: a look takes microseconds, but who reports seldom
+/// is in few of very many windows.
+const WINDOWS: usize = 2_048;
 
 /// How long things are kept. `None`: for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +106,9 @@ pub(crate) struct Sweep {
     triggers_ms: i64,
     reports_ms: i64,
     step: Step,
-    /// Devices whose detectors were made to forget, and the last batch that may say what they knew.
-    forgotten: HashSet<u32>,
+    /// Devices whose detectors were made to forget, each with the batch that says so: what the log
+    /// says before is not needed. And the last batch that may have something old.
+    forgotten: HashMap<u32, i64>,
     until: i64,
 }
 
@@ -135,7 +141,7 @@ impl Sweep {
             triggers_ms: since(retention.triggers_ms, now_ms),
             reports_ms: since(retention.reports_ms, now_ms),
             step: if readings_ms > i64::MIN { Step::Open(0) } else { Step::Events },
-            forgotten: HashSet::new(),
+            forgotten: HashMap::new(),
             until: 0,
         }
     }
@@ -234,7 +240,7 @@ impl Writer {
         drop((histories, registry));
         self.log = log;
         let forgotten = emptied.iter().filter(|device| device.forgotten);
-        sweep.forgotten.extend(forgotten.map(|device| device.device));
+        sweep.forgotten.extend(forgotten.map(|device| (device.device, self.log.last)));
         self.forget(emptied);
         sweep.until = self.log.last;
         Ok(if done { Step::Sealed { window: 0, device: 0 } } else { Step::Open(to) })
@@ -273,9 +279,11 @@ impl Writer {
             world: &self.core.world,
             windows: &self.windows,
             since_ms,
+            looked_into: Cell::new(0),
         };
         let (mut at, mut seen, mut gone) = ((window, device), 0, 0);
-        while seen < STRETCHES && at.0 < self.windows.len() {
+        let few = |seen| seen < STRETCHES && cut.looked_into.get() < WINDOWS;
+        while few(seen) && at.0 < self.windows.len() {
             seen += 1;
             let Some(device) = cut.next_device(at)? else {
                 at = (at.0 + 1, 0);
@@ -299,7 +307,9 @@ impl Writer {
 
     fn sweep_log(&mut self, sweep: &Sweep, done: i64) -> Result<Step> {
         let stays = |_, reading: &ingest::Reading| reading.time_ms >= sweep.readings_ms;
-        let knows = |device, batch| batch >= sweep.until || !sweep.forgotten.contains(&device);
+        let knows = |device, batch| {
+            sweep.forgotten.get(&device).is_none_or(|forgotten| batch >= *forgotten)
+        };
         let next = self.thin_log((done, sweep.until), stays, knows)?;
         Ok(next.map_or(Step::Events, |done| Step::Log { done }))
     }

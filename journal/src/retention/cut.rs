@@ -1,5 +1,7 @@
 //! The sealed history of a device, cut off at a moment.
 
+use std::cell::Cell;
+
 use enrich::registry::Registry;
 use enrich::{DeviceState, World};
 use ingest::Reading;
@@ -17,6 +19,8 @@ pub(super) struct Cut<'a> {
     pub(super) world: &'a World,
     pub(super) windows: &'a [i64],
     pub(super) since_ms: i64,
+    /// How many windows were looked into for what follows.
+    pub(super) looked_into: Cell<usize>,
 }
 
 /// What was done to a device.
@@ -131,6 +135,7 @@ impl Cut<'_> {
             return Ok(Some((at.0, start_ms)));
         }
         for window in at.0 + 1..self.windows.len() {
+            self.looked_into.update(|looked_into| looked_into + 1);
             if let Some(next) = self.first(window, device)? {
                 return Ok(Some(next));
             }

@@ -88,7 +88,8 @@ impl Writer {
         Ok(cleared.triggers < ROWS as u64)
     }
 
-    /// A report goes with all that corrected it, and not while a claim or a trip is still watched.
+    /// A report goes with all that corrected it, and not while a claim or a trip is still watched;
+    /// one of a trip is as old as its end, up to which it says what is booked.
     pub(super) fn sweep_reports(&mut self, since_ms: i64) -> Result<bool> {
         let transaction = self.store.connection.unchecked_transaction()?;
         let numbers = numbers(
@@ -98,6 +99,7 @@ impl Writer {
                  WHERE other.insurer = old.insurer AND other.kind = old.kind
                    AND other.id = old.id
                    AND (other.received_ms >= ?1
+                        OR (other.kind = 'trip' AND json_extract(other.body, '$.to_ms') >= ?1)
                         OR other.number IN (SELECT report FROM claim)
                         OR other.number IN (SELECT report FROM trip)))
              LIMIT ?2",

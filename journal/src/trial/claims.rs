@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::report::{claim, insured, insured_with};
 use super::{NETHERLANDS, NOW_MS, Trial};
-use crate::Change;
+use crate::{Change, Retention};
 
 /// When [`claim`]s happened.
 const THEN_MS: i64 = NOW_MS - 600_000;
@@ -74,6 +74,24 @@ fn a_claim_is_answered_once_and_revised_when_the_picture_changes() {
     assert_eq!(trial.answers()[1].told["tyres"]["fitted"], "winter");
     let told = serde_json::to_string(&events).unwrap();
     assert!(!told.contains("car-a") && !told.contains("anna") && !told.contains("50.7"), "{told}");
+}
+
+#[test]
+fn an_answer_stands_when_what_it_was_computed_from_goes() {
+    let mut trial = insured();
+    trial.keep(Retention { readings_ms: Some(HOUR_MS), ..Retention::default() });
+    trial.send("car-a", &[drives(-40, None), drives(-5, None), drives(5, None)]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.settle();
+    assert_eq!(trial.answers().len(), 1);
+    trial.at(THEN_MS + HOUR_MS + 60_000);
+    trial.send("car-a", &[drives(300, None)]);
+    trial.sweep_all();
+    trial.send("car-a", &[drives(120, None)]);
+    trial.settle();
+    trial.restart();
+    trial.settle();
+    assert_eq!(trial.answers().len(), 1, "{:?}", trial.answers());
 }
 
 #[test]

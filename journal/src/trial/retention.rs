@@ -4,9 +4,9 @@
 use ingest::Reason;
 use proptest::prelude::*;
 
-use super::report::{claim, insured, message};
+use super::report::{claim, insured, insured_also, message};
 use super::rights::crossing;
-use super::{BELGIUM, GERMANY, NETHERLANDS, NOW_MS, Trial, reading};
+use super::{BELGIUM, GERMANY, NETHERLANDS, NOW_MS, Trial, arrival, reading};
 use crate::{Aged, Retention};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -28,7 +28,7 @@ impl Trial {
         self.restart();
     }
 
-    fn sweep_all(&mut self) {
+    pub(super) fn sweep_all(&mut self) {
         self.writer_mut().next_sweep_ms = i64::MIN;
         for _ in 0..10_000 {
             self.writer_mut().sweep().unwrap();
@@ -153,6 +153,72 @@ fn events_and_what_was_said_of_them_go_by_their_age_and_places_stay() {
     assert_eq!(trial.query("SELECT count(*) FROM report"), 0);
     trial.check_stretches();
     trial.check_recovery();
+}
+
+#[test]
+fn who_comes_back_late_takes_nothing_back_of_what_was_said_before() {
+    for log_readings in [1, u64::MAX] {
+        let mut trial = Trial::keeping(log_readings, of_an_hour());
+        trial.send("car-a", &crossing(0));
+        trial.rest();
+        let number = trial.number("car-a");
+        let before = trial.reader().events(number).unwrap();
+        assert!(!before.is_empty());
+        trial.at(NOW_MS + 2 * HOUR_MS);
+        trial.sweep_all();
+        // It is heard of again, and once more from before.
+        trial.send("car-a", &[reading(7_700, GERMANY)]);
+        for _ in 0..4 {
+            trial.send("car-c", &[reading(7_700, GERMANY)]);
+        }
+        trial.sweep_all();
+        trial.send("car-a", &[reading(7_600, GERMANY)]);
+        let after = trial.reader().events(number).unwrap();
+        assert_eq!(after[..before.len()], before[..]);
+        trial.check_age(HOUR_MS);
+        trial.check_all();
+    }
+}
+
+#[test]
+fn who_comes_back_while_old_things_go_is_known_after_a_crash() {
+    let names: Vec<String> = (0..40).map(|number| format!("car-{number}")).collect();
+    let cars = names.iter().map(|name| {
+        format!(
+            "[[device]]\nid = \"{name}\"\nkind = \"car\"\n\
+             owner = [{{ customer = \"anna\", from = \"2020-01-01T00:00:00Z\" }}]\n"
+        )
+    });
+    let mut trial = insured_also(u64::MAX, &cars.collect::<String>());
+    trial.keep(of_an_hour());
+    trial.send("car-a", &crossing(0));
+    for name in &names {
+        assert!(trial.try_commit(&[arrival(name, &[reading(0, GERMANY)])]));
+    }
+    trial.at(NOW_MS + 2 * HOUR_MS);
+    trial.writer_mut().next_sweep_ms = i64::MIN;
+    trial.writer_mut().sweep().unwrap();
+    trial.send("car-a", &crossing(7_000));
+    for name in &names[..3] {
+        assert!(trial.try_commit(&[arrival(name, &crossing(7_000))]));
+    }
+    trial.sweep_all();
+    trial.check_recovery();
+}
+
+#[test]
+fn nobody_waits_for_who_reads_while_old_things_go() {
+    let mut trial = Trial::keeping(8, of_an_hour());
+    trial.send("car-a", &crossing(0));
+    let reader = crate::store::open_reader(trial.dir.path()).unwrap();
+    let reads = reader.unchecked_transaction().unwrap();
+    reads.query_row("SELECT count(*) FROM batch", [], |_| Ok(())).unwrap();
+    trial.at(NOW_MS + 2 * HOUR_MS);
+    let goes_on = (0..1_000).find(|_| !trial.writer_mut().sweep().unwrap());
+    assert!(goes_on.is_some() && trial.writer().sweep.is_some(), "it is tried again");
+    drop(reads);
+    trial.sweep_all();
+    trial.check_age(HOUR_MS);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use enrich::trigger::{TriggerData, Weather};
 
 use super::report::{insured, message};
 use super::{NOW_MS, Trial};
-use crate::Change;
+use crate::{Change, Retention};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -128,4 +128,24 @@ fn without_consent_nothing_is_said_of_a_trip_and_an_erasure_forgets_it() {
     trial.purge_all();
     trial.wait_until(DUE_MS);
     assert_eq!((trial.of_trips(), trial.writer().next_trip_ms), (Vec::new(), None));
+}
+
+#[test]
+fn a_journey_is_known_to_be_booked_until_it_ends_whatever_its_age() {
+    let mut trial = insured();
+    trial.keep(Retention { reports_ms: Some(31 * DAY_MS), ..Retention::default() });
+    let from_ms = NOW_MS + 40 * DAY_MS;
+    trial.books(from_ms, "");
+    let anna = trial.writer().core.registry.read().customer_number("anna").unwrap();
+    let booked = |trial: &Trial| {
+        super::super::trips::booked(&trial.writer().store.connection, anna).unwrap().len()
+    };
+    for day in [39, 41, 46] {
+        trial.wait_until(NOW_MS + day * DAY_MS);
+        trial.sweep_all();
+        assert_eq!(booked(&trial), 1, "day {day}");
+    }
+    trial.wait_until(from_ms + 7 * DAY_MS + 31 * DAY_MS + 1);
+    trial.sweep_all();
+    assert_eq!((booked(&trial), trial.counts().aged.reports), (0, 1));
 }
