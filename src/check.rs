@@ -62,7 +62,7 @@ fn summary(config: &Config) -> String {
             None => "rules    those that ship".to_owned(),
         },
         format!(
-            "journal  horizon {:#}, at most {} readings a commit",
+            "journal  horizon {:#}, at most {} messages a commit",
             hours(journal.horizon),
             journal.max_batch,
         ),

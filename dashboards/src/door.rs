@@ -226,7 +226,7 @@ async fn not_so() -> Response {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "this address is not asked so",
-        "use GET: only the quarantine can be changed here; devices publish over MQTT",
+        "use GET; docs/http.md says what can be changed, and how; devices publish over MQTT",
     )
     .into_response()
 }
