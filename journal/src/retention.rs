@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use enrich::DeviceState;
 use rusqlite::Result;
 
-use crate::history::Histories;
+use crate::history::{Histories, History};
 use crate::live::read;
 use crate::log::Size;
 use crate::purge::{Emptied, Sliced};
@@ -197,6 +197,11 @@ impl Writer {
     fn sweep_open(&mut self, sweep: &mut Sweep, from: u32) -> Result<Step> {
         let histories = read(&self.live.histories);
         let (found, to) = self.reach_too_far_back(&histories, from, sweep.readings_ms);
+        for device in from..histories.len().min(to) {
+            if histories.get(device).is_some_and(|history| self.was_forgotten(device, history)) {
+                sweep.forgotten.insert(device, self.log.last + 1);
+            }
+        }
         let shared = self.core.registry.clone();
         let registry = shared.read();
         let transaction = self.store.connection.unchecked_transaction()?;
@@ -246,6 +251,15 @@ impl Writer {
         Ok(if done { Step::Sealed { window: 0, device: 0 } } else { Step::Open(to) })
     }
 
+    /// Whether a device's detectors know nothing, though the log says something of it: a sweep or a
+    /// deletion before came no further.
+    fn was_forgotten(&self, device: u32, history: &History) -> bool {
+        history.logged
+            && history.open.count() == 0
+            && read(&self.live.fleet).last_ms(device).is_none()
+            && history.state() == DeviceState::default()
+    }
+
     /// Devices from `from` on that have a reading open from before `since_ms`, and whether they
     /// were not heard of since; with them where to go on.
     fn reach_too_far_back(
@@ -283,9 +297,13 @@ impl Writer {
         };
         let (mut at, mut seen, mut gone) = ((window, device), 0, 0);
         let few = |seen| seen < STRETCHES && cut.looked_into.get() < WINDOWS;
+        let mut empty = Vec::new();
         while few(seen) && at.0 < self.windows.len() {
             seen += 1;
             let Some(device) = cut.next_device(at)? else {
+                if cut.drop_empty(at.0)? {
+                    empty.push(at.0);
+                }
                 at = (at.0 + 1, 0);
                 continue;
             };
@@ -299,6 +317,10 @@ impl Writer {
         self.commit_counted(transaction, &counts)?;
         drop(registry);
         self.count(counts);
+        at.0 -= empty.len();
+        for place in empty.into_iter().rev() {
+            self.windows.remove(place);
+        }
         Ok(match at {
             (window, device) if window < self.windows.len() => Step::Sealed { window, device },
             _ => Step::Log { done: self.log.gone },

@@ -47,6 +47,19 @@ impl Cut<'_> {
             .optional()
     }
 
+    /// Drops the window at a place if nothing is in it any more, but not the one that is sealed into:
+    /// whoever looks for a reading looks into all that there are. Returns whether it went.
+    pub(super) fn drop_empty(&self, window: usize) -> Result<bool> {
+        if window + 1 >= self.windows.len() || self.next_device((window, 0))?.is_some() {
+            return Ok(false);
+        }
+        let number = self.windows.get(window);
+        self.connection
+            .prepare_cached("DELETE FROM window WHERE number = ?1")?
+            .execute([number])?;
+        Ok(true)
+    }
+
     /// Takes what is too old from the front of a device's history, as far as it is in this window
     /// or begins in it; about `most` stretches of it at once.
     ///

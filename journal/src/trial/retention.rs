@@ -207,6 +207,47 @@ fn who_comes_back_while_old_things_go_is_known_after_a_crash() {
 }
 
 #[test]
+fn what_a_crash_left_in_the_log_goes_with_the_next_sweep() {
+    let mut trial = Trial::keeping(u64::MAX, of_an_hour());
+    trial.send("car-a", &crossing(0));
+    trial.rest();
+    trial.at(NOW_MS + 2 * HOUR_MS);
+    trial.writer_mut().sweep().unwrap();
+    trial.restart();
+    trial.sweep_all();
+    let connection = &trial.writer().store.connection;
+    let mut states = connection.prepare("SELECT states FROM batch").unwrap();
+    let nothing = crate::seal::encode_state(&enrich::DeviceState::default());
+    for states in states.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap() {
+        let states = states.unwrap();
+        let mut left = &states[..];
+        while let Some((_, state)) = crate::rows::take_blob(&mut left) {
+            assert_eq!(state, nothing);
+        }
+    }
+    drop(states);
+    trial.check_recovery();
+}
+
+#[test]
+fn windows_go_when_all_in_them_is_gone() {
+    let mut trial = Trial::keeping(1, of_an_hour());
+    for minute in 0..180 {
+        trial.at(NOW_MS + minute * 60_000);
+        let second = 600 + minute * 60;
+        trial.send("car-a", &[reading(second, GERMANY)]);
+        trial.send("car-c", &[reading(second, GERMANY)]);
+    }
+    let before = trial.writer().windows.len();
+    trial.sweep_all();
+    let left = trial.writer().windows.len();
+    assert!(left < before * 2 / 3, "{left} of {before}");
+    assert_eq!(trial.query("SELECT count(*) FROM window"), left as i64);
+    trial.check_age(HOUR_MS);
+    trial.check_all();
+}
+
+#[test]
 fn nobody_waits_for_who_reads_while_old_things_go() {
     let mut trial = Trial::keeping(8, of_an_hour());
     trial.send("car-a", &crossing(0));
