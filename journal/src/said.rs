@@ -58,7 +58,6 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
         .optional()
 }
 
-/// What stands of what was said about an event.
 /// Whether a reader would learn nothing: all is equal but the proof of the evidence.
 pub(crate) fn says_the_same(before: Option<&TriggerData>, now: &TriggerData) -> bool {
     let Some(before) = before else { return false };
@@ -67,6 +66,7 @@ pub(crate) fn says_the_same(before: Option<&TriggerData>, now: &TriggerData) -> 
     *before == now
 }
 
+/// What stands of what was said about an event.
 pub(crate) fn last_said_of(connection: &Connection, event: i64) -> Result<Vec<LastSaid>> {
     let mut statement = connection.prepare_cached(
         "SELECT insurer, product, purpose, customer, expires_ms, body, evidence, key_version

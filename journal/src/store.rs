@@ -117,7 +117,8 @@ pub enum OpenError {
     )]
     NotOurs(PathBuf),
     #[error(
-        "{file} was written by another version of Datanaut (format {found}, this one reads {VERSION}): run that version"
+        "{file} was written by another version of Datanaut (format {found}, this one reads {VERSION}): run that \
+         version, or move it aside to start with an empty journal; it has not been changed"
     )]
     OtherVersion { file: PathBuf, found: i64 },
     #[error("cannot use the data directory {dir}: {error}; check that it exists and is writable")]
@@ -309,6 +310,20 @@ mod tests {
             assert!(error.to_string().contains("restore"));
             assert_eq!(std::fs::read(&file).unwrap(), bytes, "never overwritten");
         }
+    }
+
+    #[test]
+    fn a_journal_of_another_version_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(FILE);
+        let store = Store::open(dir.path()).unwrap();
+        store.connection.execute_batch("PRAGMA user_version = 6").unwrap();
+        drop(store);
+        let before = std::fs::read(&file).unwrap();
+        let error = Store::open(dir.path()).unwrap_err();
+        assert!(matches!(error, OpenError::OtherVersion { found: 6, .. }), "{error}");
+        assert!(error.to_string().contains("move it aside"), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), before, "never overwritten");
     }
 
     #[test]
