@@ -51,13 +51,16 @@ impl Connections {
         table.let_in.insert(task, proof);
     }
 
-    /// The current task has answered a CONNECT.
-    pub(super) fn begin(&self, mut connection: Connection) {
-        let Some(task) = task::try_id() else { return };
+    /// The current task has answered a CONNECT. Returns what it let the client in for, if that is
+    /// not forgotten.
+    pub(super) fn begin(&self, mut connection: Connection) -> Option<Proof> {
+        let task = task::try_id()?;
         let mut table = self.lock();
-        connection.proof = table.let_in.remove(&task).unwrap_or(Proof::Nothing);
+        let proof = table.let_in.remove(&task);
+        connection.proof = proof.unwrap_or(Proof::Nothing);
         table.by_client.insert(Arc::clone(&connection.client_id), task);
         table.serving.insert(task, connection);
+        proof
     }
 
     /// Whether the current task serves a client that has not left.

@@ -135,19 +135,22 @@ impl Desk {
             let peer = Peer::from_user_id(Some(user));
             peer.is_some_and(|peer| self.door.still_holds(&peer, proof))
         };
-        let Some(router) = self.router.get().and_then(Weak::upgrade) else { return };
         for client_id in self.connections.no_more(holds) {
-            router.disconnect_client(&client_id).await;
+            self.disconnect(&client_id).await;
+        }
+    }
+
+    /// The connection finds itself gone from the router when it next looks.
+    async fn disconnect(&self, client_id: &str) {
+        if let Some(router) = self.router.get().and_then(Weak::upgrade) {
+            router.disconnect_client(client_id).await;
         }
     }
 
     /// Ends the connection without an acknowledgement. The broker knows no such answer, so the
-    /// message becomes one that needs none and that nobody can have subscribed to, and the
-    /// connection finds itself gone from the router when it next looks.
+    /// message becomes one that needs none and that nobody can have subscribed to.
     async fn hang_up(&self, client_id: &str) -> PublishAction {
-        if let Some(router) = self.router.get().and_then(Weak::upgrade) {
-            router.disconnect_client(client_id).await;
-        }
+        self.disconnect(client_id).await;
         PublishAction::Transform(PublishPacket::new(
             "$datanaut/void",
             Bytes::new(),
@@ -200,13 +203,21 @@ impl BrokerEventHandler for Desk {
     fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Later<'a, ()> {
         Box::pin(async move {
             let payload = event.will_payload.unwrap_or_default();
-            self.connections.begin(Connection {
+            let peer = Peer::from_user_id(event.user_id.as_deref());
+            let client_id = Arc::clone(&event.client_id);
+            let proof = self.connections.begin(Connection {
                 client_id: event.client_id,
                 user_id: event.user_id,
                 proof: Proof::Nothing,
                 will: event.will_topic.map(|topic| Will { topic, payload }),
                 ending: false,
             });
+            // Whoever looked for logins that hold no more could not see this one until now.
+            if let (Some(peer), Some(proof)) = (peer, proof)
+                && !self.door.still_holds(&peer, proof)
+            {
+                self.disconnect(&client_id).await;
+            }
         })
     }
 

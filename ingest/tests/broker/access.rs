@@ -1,5 +1,7 @@
 //! Who may publish and subscribe to what.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use ingest::broker::{Account, BrokerError, BrokerOptions, Credentials, TokenHash};
@@ -195,6 +197,21 @@ fn nobody_is_put_off_the_line_by_another_under_the_same_client_id() {
         rig.connect(&intruder).disconnect();
         eventually("it is free", || rig.broker.connected() == 0);
     }
+}
+
+#[test]
+fn a_token_rotated_while_somebody_logs_in_with_the_old_one_ends_that_connection() {
+    let looked_up = AtomicUsize::new(0);
+    let credentials = Credentials::new(move |_| {
+        let token: &[u8] = if looked_up.fetch_add(1, Relaxed) == 0 { b"one" } else { b"new" };
+        Some((Account::Device("car-1".into()), Some(TokenHash::of(token))))
+    });
+    let rig = Rig::start(&BrokerOptions { anonymous: false, credentials, ..demo() });
+    let mut late = rig.connect(&hello(4, "a").login("car-1", "one"));
+    assert!(late.read().is_none(), "hung up, without anybody looking again");
+    let mut renewed = rig.connect(&hello(4, "a").login("car-1", "new"));
+    renewed.ping();
+    renewed.expect(PINGRESP);
 }
 
 #[test]
