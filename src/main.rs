@@ -49,6 +49,18 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    if let Some(
+        Command::Check(_)
+        | Command::Rules(_)
+        | Command::Acl(_)
+        | Command::Study(_)
+        | Command::Where(_),
+    ) = &cli.command
+    {
+        // They only print, and end with who reads them, as in `… | head`. Where there are
+        // connections, a peer that leaves one must not end the process.
+        sigpipe::reset();
+    }
     match cli.command {
         Some(Command::Check(args)) => Ok(check::run(&args)),
         Some(Command::Replay(args)) => device_sim::replay(&args).await,

@@ -83,7 +83,13 @@ async fn main() -> Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.with_ansi(std::io::stderr().is_terminal()).init();
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    if matches!(command, Command::Compare(_) | Command::Areas | Command::Registry(_)) {
+        // They only print, and end with who reads them, as in `… | head`. Where there are
+        // connections, a peer that leaves one must not end the process.
+        sigpipe::reset();
+    }
+    match command {
         Command::Run(args) => cli::run(args).await,
         Command::Load(args) => cli::load(args).await.map(|()| ExitCode::SUCCESS),
         Command::Verify(args) => cli::verify(args).await,

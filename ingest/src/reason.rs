@@ -8,8 +8,7 @@ macro_rules! reasons {
     ($($variant:ident $name:literal $advice:literal,)*) => {
         /// A named reason, with what to do about it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum Reason { $($variant,)* }
+        pub enum Reason { $(#[serde(rename = $name)] $variant,)* }
 
         impl Reason {
             pub const ALL: &[Self] = &[$(Self::$variant,)*];

@@ -1,10 +1,11 @@
 """What the command line says."""
 
 import json
+import subprocess
 
 import pytest
 
-from datanaut import ROOT, datanaut
+from datanaut import BINARIES, ROOT, datanaut
 
 
 def test_the_sample_configuration_is_fine():
@@ -81,6 +82,15 @@ def test_a_place_knows_the_areas_of_risk_of_the_configuration(tmp_path):
     (tmp_path / "areas.geojson").write_text(json.dumps(areas))
     code, _, err = datanaut("where", "52.1", "5.1", "--config", config)
     assert code == 1 and "old town" in err and "premium_factor" in err
+
+
+@pytest.mark.parametrize("command", [("device-sim", "areas"), ("datanaut", "rules", "list")])
+def test_a_reader_that_has_read_enough_ends_it_quietly(command):
+    with subprocess.Popen(
+        [BINARIES / command[0], *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 def test_version():

@@ -64,11 +64,16 @@ impl Ahead {
             "hours" => Some(Fact::Number(f64::from(self.hours))),
             "lowest_c" => Some(Fact::Number(self.lowest_c)),
             "highest_c" => Some(Fact::Number(self.highest_c)),
-            "precipitation_mm" => self.precipitation_mm.map(Fact::Number),
-            "snowfall_cm" => self.snowfall_cm.map(Fact::Number),
+            "precipitation_mm" => self.precipitation_mm.map(tenths),
+            "snowfall_cm" => self.snowfall_cm.map(tenths),
             _ => None,
         }
     }
+}
+
+/// Hours are known to a tenth, and so is their sum.
+fn tenths(sum: f64) -> Fact<'static> {
+    Fact::Number((sum * 10.0).round() / 10.0)
 }
 
 #[cfg(test)]
