@@ -67,14 +67,17 @@ pub(crate) struct Config {
 pub(crate) struct Mqtt {
     /// Off, devices and insurers are on the broker of the first collector.
     pub(crate) embedded: bool,
+    #[serde(deserialize_with = "address")]
     listen: SocketAddr,
     /// Takes the place of the port in `listen`.
     port: Option<Port>,
     /// A port for TLS beside it.
+    #[serde(deserialize_with = "some_address")]
     pub(crate) tls_listen: Option<SocketAddr>,
     /// Whether clients of the plain port may come without a token; on a loopback address only.
     pub(crate) anonymous: bool,
     /// `None`: as many as the limit on open files allows.
+    #[serde(deserialize_with = "some_count")]
     pub(crate) max_clients: Option<NonZeroUsize>,
 }
 
@@ -158,8 +161,10 @@ impl<'de> Deserialize<'de> for Port {
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
+    #[serde(deserialize_with = "address")]
     pub(crate) listen: SocketAddr,
     /// A port for TLS beside it.
+    #[serde(deserialize_with = "some_address")]
     pub(crate) tls_listen: Option<SocketAddr>,
     /// Needed where others than this machine can reach it.
     pub(crate) operator: Vec<Operator>,
@@ -390,6 +395,21 @@ fn duration_text<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Err
 
 fn some_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
     duration_text(input).map(Some)
+}
+
+fn address<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(input)?;
+    let advice = || format!("`{text}`: give an IP address and a port, as in 127.0.0.1:1883");
+    text.parse().map_err(|_| de::Error::custom(advice()))
+}
+
+fn some_address<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SocketAddr>, D::Error> {
+    address(input).map(Some)
+}
+
+fn some_count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    let advice = || de::Error::custom("give 1 or more, or leave it out");
+    NonZeroUsize::new(usize::deserialize(input)?).ok_or_else(advice).map(Some)
 }
 
 fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(

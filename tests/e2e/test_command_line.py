@@ -20,7 +20,8 @@ def test_the_sample_configuration_is_fine():
     [
         ('[mqtt]\nlisten = "127.0.0.1:1883"\n\nanonymos = true\n', 4, ["anonymos", "did you mean `anonymous`"]),
         ('[jurnal]\nhorizon = "72h"\n', 1, ["jurnal", "journal"]),
-        ('[http]\nlisten = "here"\n', 2, []),
+        ('[http]\nlisten = "here"\n', 2, ["`here`", "as in 127.0.0.1:1883"]),
+        ("[mqtt]\nmax_clients = 0\n", 2, ["give 1 or more"]),
         ('[mqtt]\nlisten = "0.0.0.0:1883"\n', 2, ["anonymous"]),
         ('[journal]\n\nhorizon = "1s"\n', 3, ["horizon", "5m"]),
         ("[clock]\nspeed = 0\n", 2, ["speed"]),
