@@ -186,31 +186,23 @@ fn a_correction_revises_and_a_withdrawal_takes_nothing_back() {
     assert_eq!(trial.answers(), [], "an erasure does");
 }
 
+/// Carl has a policy about tyres as well, from and to then.
+fn carl_insured(then: &str) -> Trial {
+    let policy =
+        "[[policy]]\nid = 'W-c'\ninsurer = 'alpina'\ncustomer = 'carl'\nproduct = 'winter_tyres'";
+    super::report::insured_also(u64::MAX, &format!("{policy}\n{then}\n"))
+}
+
 #[test]
 fn a_claim_from_before_the_policy_or_from_the_future_is_none() {
-    let mut trial = super::report::insured_also(
-        u64::MAX,
-        r#"
-        [[policy]]
-        id = "W-c"
-        insurer = "alpina"
-        customer = "carl"
-        product = "winter_tyres"
-        from = "2026-01-15T11:55:00Z"
-        to = "2026-01-15T11:58:00Z"
-        "#,
-    );
+    let mut trial = carl_insured("from = '2026-01-15T11:55:00Z'\nto = '2026-01-15T11:58:00Z'");
     let mut claims = |after_s: i64, about: &str| {
         let time = NOW_MS + after_s * 1_000;
         let payload = format!(r#"{{"id":"C{after_s}","time":{time},"kind":"collision",{about}}}"#);
         trial.report(super::report::message("alpina", "claims/alpina", &payload));
         let counts = trial.counts();
-        let sum = |all: u64| all;
-        (
-            counts.stored,
-            counts.refused.values().sum::<u64>(),
-            sum(counts.quarantined.values().sum()),
-        )
+        let refused: u64 = counts.refused.values().sum();
+        (counts.stored, refused, counts.quarantined.values().sum::<u64>())
     };
     let before = claims(-600, r#""policy":"W-c""#);
     assert_eq!(before, (0, 1, 0), "five minutes before it began");
@@ -223,17 +215,7 @@ fn a_claim_from_before_the_policy_or_from_the_future_is_none() {
 
 #[test]
 fn a_correction_that_names_somebody_else_takes_the_answer_back() {
-    let mut trial = super::report::insured_also(
-        u64::MAX,
-        r#"
-        [[policy]]
-        id = "W-c"
-        insurer = "alpina"
-        customer = "carl"
-        product = "winter_tyres"
-        from = "2020-01-01T00:00:00Z"
-        "#,
-    );
+    let mut trial = carl_insured("from = '2020-01-01T00:00:00Z'");
     trial.at(NOW_MS);
     trial.send("car-a", &[drives(-5, Some(1)), drives(5, None)]);
     trial.send("car-c", &[drives(-5, Some(0)), drives(5, None)]);
