@@ -69,6 +69,7 @@ const PLACE: &[Field] = &[
     ("tyre_duty", Type::Text),
     ("least_tread_mm", Type::Number),
     ("snow_duty", Type::Text),
+    ("law_verified", Type::Flag),
     ("covered", Type::Flag),
     ("roaming", Type::Text),
 ];
@@ -289,6 +290,10 @@ impl Moment<'_> {
             "snow_duty" => {
                 let duty = self.around.snow_duty(self.occasion)?;
                 Some(Fact::Text(duty.demand.name().into()))
+            }
+            "law_verified" => {
+                let duty = self.around.duty(self.occasion)?;
+                Some(Fact::Flag(duty.not_verified.is_empty()))
             }
             "covered" => {
                 let country = self.around.country(self.occasion)?;

@@ -216,6 +216,12 @@ fn who_comes_by_car_hears_of_winter_tyres_there_on_that_day() {
     assert!(en.ends_with("Winter tyres are required there now, with at least 3 mm of tread."));
     assert!(nl.ends_with("Winterbanden zijn daar nu verplicht, met minstens 3 mm profiel."));
     assert_eq!(facts["place.tyre_duty"], "required");
+    // Where our sources on it are incomplete, it says so.
+    assert_eq!(
+        also("LV", "2026-02-01T12:00:00Z", car),
+        ["until_back", "winter_tyres_required", "law_not_verified"]
+    );
+    assert_eq!(also("LV", "2026-05-01T12:00:00Z", car), ["until_back"]);
     // Austria asks on wintry roads only: on a day like that it is said, whatever the road is now.
     let (kinds, _, facts) = arrival(("DE", "AT", "2026-01-20T03:00:00Z"), car, &[]);
     assert_eq!(facts["place.snow_duty"], "required");
