@@ -19,6 +19,20 @@ def pytest_configure(config):
             raise pytest.UsageError(f"{BINARIES / name} is missing: build it, or start tests/run")
 
 
+# Whose fleets and measurements want the machine to themselves, as far as that goes.
+LOADS = ("test_sim", "test_bench", "test_replay", "test_kill", "test_tracks")
+
+
+def pytest_collection_modifyitems(items):
+    """One worker runs all that loads the machine, from the first; what is in one file shares a
+    server or a port, so that it stays together too."""
+    loads = [item for item in items if item.module.__name__ in LOADS]
+    for item in items:
+        name = item.module.__name__
+        item.add_marker(pytest.mark.xdist_group("load" if name in LOADS else name))
+    items[:] = loads + [item for item in items if item not in loads]
+
+
 SHAPES = ("embedded", "collector")
 
 
