@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use ingest::source::Source;
 use jiff::civil::Time;
-use jiff::{Span, SpanRelativeTo, Timestamp};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde::de::{self, Deserialize, Deserializer};
 
 pub(crate) use collect::{Collector, summary as collecting};
@@ -272,6 +272,18 @@ impl Default for Relevance {
 }
 
 impl Relevance {
+    /// A line for `datanaut check`.
+    pub(crate) fn summary(&self) -> String {
+        let window = SignedDuration::try_from(self.cap_window).unwrap_or(SignedDuration::MAX);
+        let cap = self.cap.map_or("no cap".to_owned(), |cap| {
+            format!("at most {cap} triggers a customer in {window:#}")
+        });
+        match self.quiet_hours.as_str() {
+            "" => format!("relevant {cap}, no quiet hours"),
+            hours => format!("relevant {cap}, quiet hours {hours}"),
+        }
+    }
+
     /// As the core takes it.
     ///
     /// # Errors
@@ -419,7 +431,11 @@ fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(
 }
 
 fn timestamp<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D::Error> {
-    let time = toml::value::Datetime::deserialize(input)?.to_string();
+    // With quotes as in a registry, or without, as TOML has times.
+    let time = match toml::Value::deserialize(input)? {
+        toml::Value::String(text) => text,
+        other => other.to_string(),
+    };
     let advice = || format!("`{time}` needs date, time and offset: 2022-05-28T06:53:52Z");
     time.parse().map(Some).map_err(|_| de::Error::custom(advice()))
 }

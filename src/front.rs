@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use dashboards::BrokerState;
 use deliver::Resend;
+use deliver::requests::Refusals;
 use ingest::broker::{Broker, BrokerError, BrokerOptions, Subscribed};
 use ingest::collector::{CollectorOptions, CollectorState, Collectors};
 use ingest::source::Sources;
@@ -50,6 +51,8 @@ pub(crate) struct Front {
     /// Of the embedded broker.
     pub(crate) addr: Option<SocketAddr>,
     pub(crate) state: watch::Receiver<BrokerState>,
+    /// Requests for triggers that got none.
+    pub(crate) refusals: Refusals,
     stop: watch::Sender<bool>,
     keeper: JoinHandle<()>,
 }
@@ -60,6 +63,7 @@ struct Keeper {
     arrivals: mpsc::Sender<Arrival>,
     journal: Journal,
     state: watch::Sender<BrokerState>,
+    refusals: Refusals,
     stop: watch::Receiver<bool>,
 }
 
@@ -80,8 +84,11 @@ impl Front {
         let state = watch::Sender::new(open.state());
         let watched = state.subscribe();
         let (stop, stopped) = watch::channel(false);
-        let keeper = Keeper { sides, clock, arrivals, journal, state, stop: stopped };
-        Ok(Self { addr, state: watched, stop, keeper: tokio::spawn(keeper.run(open)) })
+        let refusals = Refusals::default();
+        let counted = refusals.clone();
+        let keeper = Keeper { sides, clock, arrivals, journal, state, refusals, stop: stopped };
+        let keeper = tokio::spawn(keeper.run(open));
+        Ok(Self { addr, state: watched, refusals: counted, stop, keeper })
     }
 
     /// Sends what is to be sent, then lets the clients go. The journal must still be running.
@@ -259,7 +266,12 @@ impl Keeper {
             tokio::spawn(send_again(journal, self.clock.now_ms(), subscribed, resend))
         });
         let (options, journal) = (open.destination.clone(), self.journal.clone());
-        let requests = deliver::requests::run(options.clone(), journal.clone(), stopped.clone());
+        let requests = deliver::requests::run(
+            options.clone(),
+            journal.clone(),
+            self.refusals.clone(),
+            stopped.clone(),
+        );
         let requests = tokio::spawn(requests);
         let task = tokio::spawn(deliver::run(options, journal, resent, stopped));
         Sender { stop, task, requests, again }

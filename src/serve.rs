@@ -66,6 +66,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         operators: operators(config),
         registry: journal.registry(),
         broker: front.state.clone(),
+        refusals: front.refusals.clone(),
         influx: influx.as_ref().map(Influx::report),
         weather: asking.statuses.clone(),
         info: Info { version: env!("CARGO_PKG_VERSION"), mqtt, started_ms: clock.now_ms() },

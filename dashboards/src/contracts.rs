@@ -68,9 +68,7 @@ mod tests {
 
     #[test]
     fn a_schema_bears_the_name_it_is_asked_by_and_knows_every_product() {
-        use Product::*;
-        let all = [Travel, WinterTyres, PayAsYouDrive, HealthyLiving, Home, ProductUsage, Venue];
-        let products: BTreeSet<&str> = all.iter().map(|product| product.name()).collect();
+        let products: BTreeSet<&str> = Product::ALL.into_iter().map(Product::name).collect();
         let named = |list: &Value| -> BTreeSet<String> {
             list.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
         };

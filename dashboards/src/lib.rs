@@ -4,10 +4,12 @@
 //! asks goes [`serve`] → `listener` (how many may come, and how long they may take) → `door` (who
 //! may ask, and the headers every answer gets) → `who` (whose token it is) → one of: `health` (is it
 //! up, may it be used), `metrics` (for Prometheus), `api` (JSON under `/v1`), `stream` (the same,
-//! pushed), `page` (what a person sees). `pace` measures rates, `basemap` draws the map's ground,
-//! `wire` writes readings as devices do. docs/http.md has the shapes.
+//! pushed), `page` (what a person sees). `asked` reads what people
+//! write, `wire` writes readings as devices do, `pace` measures rates, `basemap` draws the map's
+//! ground. docs/http.md has the shapes.
 
 mod api;
+mod asked;
 mod basemap;
 mod contracts;
 mod door;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deliver::influx::InfluxReport;
+use deliver::requests::Refusals;
 use deliver::webhooks::WebhookReport;
 use ingest::Clock;
 use ingest::tls::Tls;
@@ -69,6 +72,8 @@ pub struct App {
     pub registry: SharedRegistry,
     /// Whether devices can publish now.
     pub broker: watch::Receiver<BrokerState>,
+    /// Requests for triggers that got none, over MQTT as here.
+    pub refusals: Refusals,
     /// How the output to InfluxDB goes, if there is one.
     pub influx: Option<watch::Receiver<InfluxReport>>,
     /// How the weather feeds fare.

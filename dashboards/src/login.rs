@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use axum::http::header::{self, HeaderMap};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use enrich::trigger::{same_secret, sha256_hex};
 use serde::Deserialize;
 
+use crate::asked;
 use crate::contracts;
 use crate::problem::Problem;
 use crate::rates::network;
@@ -156,14 +155,9 @@ pub(crate) fn only_looks() -> Response {
     refused.into_response()
 }
 
-/// The password of `Basic`, which browsers can ask for.
+/// The password that a browser was asked for.
 pub(crate) fn password(headers: &HeaderMap) -> Option<String> {
-    let (scheme, value) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let login = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
-    login.split_once(':').map(|(_, password)| password.to_owned())
+    asked::password(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
 }
 
 #[cfg(test)]

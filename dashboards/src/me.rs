@@ -11,14 +11,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use enrich::registry::{Consent, Product};
+use enrich::registry::Consent;
 use journal::{Change, TriggerRow};
-use serde::Deserialize;
 
 use crate::Site;
 use crate::api::export::zipped;
 use crate::api::params::Params;
 use crate::api::registry::{Held, Known, change, known};
+use crate::asked::{Decided, Decision, Link};
 use crate::problem::Problem;
 use crate::wire::moment;
 
@@ -28,27 +28,6 @@ const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; \
 
 /// The newest that insurers were told; the export has all.
 const TOLD: usize = 200;
-
-#[derive(Deserialize)]
-pub(crate) struct Link {
-    token: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Decision {
-    token: String,
-    insurer: Arc<str>,
-    purpose: Product,
-    decision: Decided,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Decided {
-    Give,
-    Withdraw,
-}
 
 pub(crate) async fn page(
     State(site): State<Arc<Site>>,

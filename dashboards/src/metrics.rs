@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use deliver::influx::{InfluxReport, InfluxState};
+use deliver::requests::Refused;
 use deliver::webhooks::WebhookReport;
 use enrich::relevance::Why;
 use ingest::Reason;
@@ -31,6 +32,7 @@ fn exposition(app: &App, streams: usize) -> String {
     if let Some(report) = &app.influx {
         influx(&mut out, &report.borrow().clone(), app.clock.now_ms());
     }
+    requests(&mut out, app);
     webhooks(&mut out, app);
     weather(&mut out, app);
     out.0
@@ -168,6 +170,15 @@ fn influx(out: &mut Exposition, report: &InfluxReport, now_ms: i64) {
     let behind_ms = report.waiting_since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0));
     out.family("influx_behind_seconds", "gauge", "Age of the oldest reading not yet written.")
         .sample(&[], behind_ms as f64 / 1e3);
+}
+
+/// Since the start of the process; every reason, at 0 too.
+fn requests(out: &mut Exposition, app: &App) {
+    let mut family =
+        out.family("requests_refused_total", "counter", "Requests for triggers that got none.");
+    for name in Refused::NAMES {
+        family.sample(&[("reason", name)], app.refusals.total(name));
+    }
 }
 
 /// Since the start of the process, by the endpoint's name; every state, at 0 too.

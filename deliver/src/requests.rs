@@ -4,8 +4,10 @@
 //! correlation data. It has a connection of its own: a long answer delays no trigger.
 
 mod answer;
+mod question;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use journal::{Journal, Reader};
@@ -16,7 +18,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::triggers::{Options, blocking, told_to_stop};
-use answer::{Asked, answer};
+use answer::{Asked, answer, refusal};
+
+pub use question::Refused;
 
 const FILTER: &str = "requests/+/triggers";
 
@@ -39,12 +43,39 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 
+/// How many requests for triggers got none, by [`Refused::name`], since the start of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+
+impl Refusals {
+    pub fn count(&self, refused: &Refused) {
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(refused.name())
+            .or_default() += 1;
+    }
+
+    /// How many of this name.
+    #[must_use]
+    pub fn total(&self, name: &str) -> u64 {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(name).copied().unwrap_or_default()
+    }
+}
+
 /// Answers requests until `shutdown` changes.
-pub async fn run(options: Options, journal: Journal, mut shutdown: watch::Receiver<bool>) {
+pub async fn run(
+    options: Options,
+    journal: Journal,
+    refusals: Refusals,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let mut retry = RETRY;
     loop {
         let (error, worked) = tokio::select! {
-            ended = Desk::serve(&options, &journal) => ended,
+            ended = Desk::serve(&options, &journal, &refusals) => ended,
             () = told_to_stop(&mut shutdown) => return,
         };
         retry = if worked { RETRY } else { (retry * 2).min(LAST_RETRY) };
@@ -62,6 +93,7 @@ struct Desk {
     answered: mpsc::Receiver<String>,
     /// How many wait, of whom.
     of_whom: HashMap<String, usize>,
+    refusals: Refusals,
     /// Ends with the connection.
     clerk: JoinHandle<()>,
 }
@@ -74,7 +106,7 @@ impl Drop for Desk {
 
 impl Desk {
     /// Until the connection is lost: why, and whether it had worked.
-    async fn serve(options: &Options, journal: &Journal) -> (String, bool) {
+    async fn serve(options: &Options, journal: &Journal, refusals: &Refusals) -> (String, bool) {
         let mut mqtt = MqttOptions::new("datanaut-requests", &options.host, options.port);
         mqtt.set_credentials(&options.user, &options.password);
         mqtt.set_keep_alive(Duration::from_secs(15));
@@ -84,9 +116,11 @@ impl Desk {
         let (client, eventloop) = AsyncClient::new(mqtt, REQUESTS);
         let (waiting, asked) = mpsc::channel(WAITING);
         let (done, answered) = mpsc::channel(WAITING);
-        let clerk = Clerk { client: client.clone(), reader: journal.reader(), asked, done };
+        let (reader, refusals) = (journal.reader(), refusals.clone());
+        let clerk =
+            Clerk { client: client.clone(), reader, asked, done, refusals: refusals.clone() };
         let clerk = tokio::spawn(clerk.work());
-        let mut desk = Self { waiting, answered, of_whom: HashMap::new(), clerk };
+        let mut desk = Self { waiting, answered, of_whom: HashMap::new(), refusals, clerk };
         desk.take(client, eventloop).await
     }
 
@@ -127,19 +161,20 @@ impl Desk {
         // A retained request was not made now, and nobody waits for its answer.
         let Some(asked) = Asked::read(publish).filter(|_| !publish.retain) else {
             tracing::debug!("a request that names no place for its answer was let go");
-            return;
+            return self.refusals.count(&Refused::NoReplyTopic);
         };
         let waiting = self.of_whom.entry(asked.insurer.clone()).or_default();
         if *waiting >= WAITING_OF_ONE {
             tracing::debug!("an insurer asks faster than it can be answered");
-            return;
+            return self.refusals.count(&Refused::TooMany);
         }
         *waiting += 1;
         let insurer = asked.insurer.clone();
-        if self.waiting.try_send(asked).is_err()
-            && let Some(waiting) = self.of_whom.get_mut(&insurer)
-        {
-            *waiting -= 1;
+        if self.waiting.try_send(asked).is_err() {
+            self.refusals.count(&Refused::TooMany);
+            if let Some(waiting) = self.of_whom.get_mut(&insurer) {
+                *waiting -= 1;
+            }
         }
     }
 }
@@ -150,6 +185,7 @@ struct Clerk {
     reader: Reader,
     asked: mpsc::Receiver<Asked>,
     done: mpsc::Sender<String>,
+    refusals: Refusals,
 }
 
 impl Clerk {
@@ -159,7 +195,11 @@ impl Clerk {
             let of = insurer.clone();
             let answer =
                 blocking(&self.reader, move |reader| Ok(answer(reader, &insurer, &question)));
-            let Ok(payload) = answer.await else { continue };
+            let Ok(answer) = answer.await else { continue };
+            let payload = answer.unwrap_or_else(|refused| {
+                self.refusals.count(&refused);
+                refusal(&refused)
+            });
             let properties = PublishProperties {
                 payload_format_indicator: Some(1),
                 content_type: Some(CONTENT_TYPE.to_owned()),

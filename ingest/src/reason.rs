@@ -40,7 +40,7 @@ reasons! {
     NotOwnTopic "not_own_topic" "publish only under the device's own id",
     TooLarge "too_large" "send at most 64 KiB in one message; split arrays",
     NotDecodable "not_decodable" "send the format that belongs to the topic",
-    NoTime "no_time" "send ts as RFC 3339 with an offset, or as seconds or milliseconds since 1970",
+    NoTime "no_time" "send the time (ts of a reading, time, from and to of a report) as RFC 3339 with an offset, or as seconds or milliseconds since 1970",
     ClockAhead "clock_ahead" "the reading's time is more than 5 minutes ahead; set the device's clock",
     ClockUnset "clock_unset" "the reading's time is before the year 2000; set the device's clock",
     GpsWeekRollover "gps_week_rollover" "the reading's time is 1024 weeks back; update the receiver's firmware",

@@ -1,6 +1,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::{Config, ConfigError, Feeds, Port, duration};
 use crate::cli::ServeArgs;
 
@@ -92,7 +94,13 @@ fn a_wrong_value_is_named_with_its_place() {
     check("[mqtt]\nlisten = \"localhost\"", "datanaut.toml:2:10: ");
     check("[mqtt]\nmax_clients = 0", "datanaut.toml:2:15: ");
     check("[journal]\nhorizon = \"3 moons\"", "`3 moons` is no duration: give for example");
+    for start in ["2022-05-28T06:53:52Z", "\"2022-05-28T08:53:52+02:00\""] {
+        let config = parse(&format!("[clock]\nstart = {start}")).unwrap();
+        assert_eq!(config.clock.start.unwrap().to_string(), "2022-05-28T06:53:52Z");
+    }
     check("[clock]\nstart = 2022-05-28", "needs date, time and offset");
+    check("[clock]\nstart = \"yesterday\"", "needs date, time and offset");
+    check("[clock]\nstart = 7", "needs date, time and offset");
     check("[weather]\nfeed = \"magic\"", "synthetic");
     check("[mqtt\n", "datanaut.toml:1:");
     check("[sim]\nseed = 1\nseed = 2", "datanaut.toml:3:");
@@ -298,4 +306,29 @@ fn weather_feeds_take_what_their_kind_can_use() {
     check("[weather]\nwait = \"1h\"", "datanaut.toml:2:1: weather.wait: must be at most 10m");
     let two = feed("kind = \"metar\"\n[[weather.feed]]\nkind = \"open-meteo\"");
     assert!(matches!(parse(&two).unwrap().weather.feed, Feeds::Named(feeds) if feeds.len() == 2));
+}
+
+proptest! {
+    #[test]
+    fn whatever_stands_in_place_of_a_value_is_taken_or_named_with_its_file(
+        at in any::<prop::sample::Index>(),
+        value in prop_oneof![
+            "[ -~]{0,20}",
+            any::<String>().prop_map(|text| format!("{text:?}")),
+            "\"[a-z]{0,5}://[ -!#-\\[\\]-~]{0,20}\"",
+            "\"[0-9]{1,20}(ms|s|m|h|d)\"",
+            any::<i64>().prop_map(|number| number.to_string()),
+        ],
+    ) {
+        let sample = sample_with_everything();
+        let mut lines: Vec<String> = sample.lines().map(str::to_owned).collect();
+        let with_values: Vec<usize> = (0..lines.len()).filter(|line| lines[*line].contains(" = ")).collect();
+        let line = &mut lines[*at.get(&with_values)];
+        let (key, _) = line.split_once(" = ").unwrap();
+        *line = format!("{key} = {value}");
+        if let Err(error) = parse(&lines.join("\n")) {
+            let error = error.to_string();
+            prop_assert!(error.starts_with("datanaut.toml"), "{}", error);
+        }
+    }
 }

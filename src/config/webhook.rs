@@ -31,6 +31,13 @@ impl Webhook {
     pub(crate) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.insurer)
     }
+
+    /// A line for `datanaut check`.
+    pub(crate) fn summary(&self) -> String {
+        let names: Vec<&str> = self.products.iter().map(|product| product.name()).collect();
+        let products = if names.is_empty() { "all".to_owned() } else { names.join(", ") };
+        format!("webhook  {}: {products} to {}", self.name(), self.url)
+    }
 }
 
 impl Config {

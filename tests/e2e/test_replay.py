@@ -174,6 +174,10 @@ def test_a_newcomer_asks_for_everything_over_mqtt(server):
         for wrong in (b"no question", {"after": 1}, {"product": "travel", "limit": 0}, {"product": "travel", "since": 1}):
             refusal = asking.answer(wrong)
             assert refusal["error"] and refusal["advice"]
+        # Empty, the answer would mean that there is nothing to hear.
+        refusal = asking.answer({"product": "cars"})
+        assert refusal["error"] == 'there is no product "cars"' and "travel" in refusal["advice"]
+    assert server.metric('datanaut_requests_refused_total{reason="unknown_product"}') == 1
 
 
 def test_the_older_version_has_its_answer_on_a_topic_of_its_own(server):

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
+use crate::asked;
 use crate::problem::Problem;
 
 /// The parameters of a request; unknown ones are an error, as they would silently mean nothing.
@@ -41,8 +41,7 @@ pub(crate) fn limit(asked: Option<usize>, usual: usize, most: usize) -> Result<u
 /// A time to wait: seconds, with or without their `s`; nothing unless asked for.
 pub(crate) fn seconds(name: &str, text: Option<&str>, most: Duration) -> Result<Duration, Problem> {
     let Some(text) = text else { return Ok(Duration::ZERO) };
-    let seconds = text.strip_suffix('s').unwrap_or(text).parse().map(Duration::from_secs);
-    seconds.ok().filter(|seconds| *seconds <= most).ok_or_else(|| {
+    asked::seconds(text).filter(|seconds| *seconds <= most).ok_or_else(|| {
         Problem::bad_request(
             format!("{name} is \"{text}\""),
             format!("write seconds, as in 30s; {} at most", most.as_secs()),
@@ -52,14 +51,7 @@ pub(crate) fn seconds(name: &str, text: Option<&str>, most: Duration) -> Result<
 
 /// A moment: RFC 3339, or milliseconds since 1970.
 pub(crate) fn moment_ms(name: &str, text: &str) -> Result<i64, Problem> {
-    if let Ok(ms) = text.parse::<i64>()
-        && Timestamp::from_millisecond(ms).is_ok()
-    {
-        return Ok(ms);
-    }
-    // In a query a bare + means a blank, and people do not think of that in "+02:00".
-    let written = text.replace(' ', "+");
-    written.parse::<Timestamp>().map(Timestamp::as_millisecond).map_err(|_| {
+    asked::moment_ms(text).ok_or_else(|| {
         Problem::bad_request(
             format!("{name} is \"{text}\""),
             "write a moment as 2026-09-21T16:13:20+02:00 or as milliseconds since 1970",

@@ -10,16 +10,19 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use enrich::places::Shape;
 use enrich::registry::{
-    Consent, Customer, Device, Geofence, GeofenceKind, Policy, Product, RegistryFile, Span,
+    Consent, Customer, Device, Geofence, GeofenceKind, Policy, RegistryFile, Span,
 };
 use enrich::trigger::sha256_hex;
 use ingest::DeviceKind;
 use jiff::Timestamp;
 use journal::{Change, ChangeError, Changed, NewDevice};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::Site;
+use crate::asked::{
+    Confirmed, Devices, File, Given, Good, NewDevice as New, Transferred, Withdrawn,
+};
 use crate::login::new_token;
 use crate::problem::Problem;
 use crate::wire::moment;
@@ -130,14 +133,6 @@ pub(crate) fn known(site: &Site, id: &str) -> Result<(u32, Known), Problem> {
     })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    insurer: Arc<str>,
-    purpose: Product,
-    wording: Arc<str>,
-}
-
 pub(crate) async fn give(
     State(site): State<Arc<Site>>,
     id: Id,
@@ -148,13 +143,6 @@ pub(crate) async fn give(
     change(&site, Change::Give { customer, insurer, purpose, wording }).await.map(Json)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Withdrawn {
-    insurer: Arc<str>,
-    purpose: Product,
-}
-
 pub(crate) async fn withdraw(
     State(site): State<Arc<Site>>,
     id: Id,
@@ -163,13 +151,6 @@ pub(crate) async fn withdraw(
     let customer = path(id)?.into();
     let Withdrawn { insurer, purpose } = parse(&body)?;
     change(&site, Change::Withdraw { customer, insurer, purpose }).await.map(Json)
-}
-
-/// The id once more: what is erased does not come back.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Confirmed {
-    confirm: String,
 }
 
 pub(crate) async fn erase(
@@ -185,13 +166,6 @@ pub(crate) async fn erase(
         ));
     }
     change(&site, Change::Erase { customer: id.into() }).await.map(Json)
-}
-
-/// How long a link is good.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Good {
-    days: u16,
 }
 
 #[derive(Serialize)]
@@ -223,20 +197,6 @@ pub(crate) async fn receipt(
     let Ok(Path(number)) = number else { return Err(unknown()) };
     let receipt = site.reads.read(move |reader| reader.receipt(number)).await?;
     Ok(Json(receipt.ok_or_else(unknown)?).into_response())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Devices {
-    devices: Vec<New>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct New {
-    id: Arc<str>,
-    kind: DeviceKind,
-    owner: Option<Arc<str>>,
 }
 
 /// A login, told once: only its hash is kept.
@@ -271,12 +231,6 @@ pub(crate) async fn rotate(State(site): State<Arc<Site>>, id: Id) -> Result<Resp
     Ok(Json(Login { device, token }).into_response())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Transferred {
-    to: Arc<str>,
-}
-
 pub(crate) async fn transfer(
     State(site): State<Arc<Site>>,
     id: Id,
@@ -285,13 +239,6 @@ pub(crate) async fn transfer(
     let device = path(id)?.into();
     let Transferred { to } = parse(&body)?;
     change(&site, Change::Transfer { device, to }).await.map(Json)
-}
-
-/// A registry file, as text.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    file: String,
 }
 
 pub(crate) async fn import(

@@ -10,10 +10,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ingest::Reason;
 use journal::{NotCommitted, QuarantineRow};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::quarantine::{Number, Which, numbered};
 use crate::Site;
+use crate::asked::Rows;
 use crate::problem::Problem;
 
 /// What became of one row.
@@ -41,18 +42,6 @@ struct Page {
     rows: Vec<Dealt>,
     /// What to give as `before` for the next ones.
     next: Option<i64>,
-}
-
-/// Which of many rows; without filter, `all` has to be said.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Many {
-    reason: Option<String>,
-    device: Option<String>,
-    #[serde(default)]
-    all: bool,
-    before: Option<i64>,
-    limit: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -97,13 +86,13 @@ async fn one(site: &Site, number: Number, what: What) -> Result<Response, Proble
 }
 
 async fn many(site: &Site, body: &[u8], what: What) -> Result<Response, Problem> {
-    let which: Many = serde_json::from_slice(body).map_err(|error| {
+    let which: Rows = serde_json::from_slice(body).map_err(|error| {
         Problem::bad_request(
             format!("the body is not as expected: {error}"),
             "send JSON with reason, device, or all: true; see docs/http.md",
         )
     })?;
-    let Many { reason, device, all, before, limit } = which;
+    let Rows { reason, device, all, before, limit } = which;
     if all == (reason.is_some() || device.is_some()) {
         return Err(Problem::bad_request(
             "it is not clear which rows are meant",

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use deliver::requests::Refused;
 use enrich::privacy::Content;
 use enrich::registry::{Product, Registry};
 use enrich::trigger::CloudEvent;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use super::params::{Params, limit, seconds};
 use super::registry::{parse, refused};
 use crate::Site;
+use crate::asked::Tested;
 use crate::problem::Problem;
 use crate::who::Who;
 use crate::wire::moment;
@@ -92,7 +94,8 @@ pub(crate) async fn triggers(
 ) -> Result<Response, Problem> {
     let limit = limit(which.limit, USUAL, MOST)?;
     let wait = seconds("wait", which.wait.as_deref(), LONGEST_WAIT)?;
-    let (rows, newest) = match (who.asks_for(which.insurer)?, which.product) {
+    let product = which.product.map(|name| known(&site, name)).transpose()?;
+    let (rows, newest) = match (who.asks_for(which.insurer)?, product) {
         (Some(insurer), Some(product)) => {
             if site.app.registry.read().insurer(&insurer).is_none() {
                 return Err(Problem::not_found(
@@ -119,12 +122,12 @@ pub(crate) async fn triggers(
     Ok(Json(Answer { triggers, more: rows.len() > limit, newest }).into_response())
 }
 
-/// To whom a test goes, and on which product's topic.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tested {
-    insurer: Arc<str>,
-    product: Product,
+fn known(site: &Site, name: String) -> Result<Product, Problem> {
+    Product::named(&name).ok_or_else(|| {
+        let refused = Refused::UnknownProduct(name);
+        site.app.refusals.count(&refused);
+        Problem::bad_request(refused.error(), refused.advice())
+    })
 }
 
 /// Sends an insurer a trigger about nobody, marked as a test.
@@ -141,7 +144,7 @@ pub(crate) async fn test(
 #[derive(Clone)]
 struct Told {
     insurer: String,
-    product: String,
+    product: Product,
     after: i64,
     limit: usize,
 }
@@ -175,6 +178,7 @@ impl Told {
 
     fn read(&self, reader: &journal::Reader) -> Result<(Vec<TriggerRow>, i64), journal::ReadError> {
         let Self { insurer, product, after, limit } = self;
+        let product = product.name();
         // First what is newest: then nothing that is counted is missing behind the rows.
         let newest = reader.newest_sequence(insurer, product)?;
         Ok((reader.triggers_after(insurer, product, *after, limit + 1)?, newest))

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::params::{Params, limit};
+use crate::asked::Letters;
 use crate::problem::Problem;
 use crate::wire::moment;
 use crate::{Site, Webhook};
@@ -52,16 +53,6 @@ struct DeadLetter {
 pub(crate) struct Page {
     after: Option<i64>,
     limit: Option<usize>,
-}
-
-/// Which of the dead letters to send again.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Which {
-    #[serde(default)]
-    positions: Vec<i64>,
-    #[serde(default)]
-    all: bool,
 }
 
 pub(crate) async fn webhooks(State(site): State<Arc<Site>>) -> Result<Response, Problem> {
@@ -147,7 +138,7 @@ pub(crate) async fn resend(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let name = known(&site, &name)?.name.clone();
-    let which: Which = serde_json::from_slice(&body).map_err(|error| {
+    let which: Letters = serde_json::from_slice(&body).map_err(|error| {
         Problem::bad_request(
             format!("the body is not as expected: {error}"),
             "send JSON with positions, or all: true",

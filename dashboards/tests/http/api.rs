@@ -184,6 +184,10 @@ async fn a_crossing_is_an_event_of_the_device_and_a_trigger_for_its_insurer() {
         refuse("insurer=nobody&product=travel", 404).await,
         "there is no insurer \"nobody\""
     );
+    // A name that is none has no empty answer, which would mean that there is nothing to hear.
+    assert_eq!(refuse("insurer=alpina&product=cars", 400).await, "there is no product \"cars\"");
+    let metrics = get(site.addr, "/metrics").await.body;
+    assert!(metrics.contains("datanaut_requests_refused_total{reason=\"unknown_product\"} 1"));
     site.stop().await;
 }
 

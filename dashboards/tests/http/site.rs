@@ -130,6 +130,7 @@ impl Site {
             operators: Vec::new(),
             registry: journal.registry(),
             broker: accepting,
+            refusals: deliver::requests::Refusals::default(),
             influx: Some(influxed),
             weather: ingest::weather::FeedStatuses::default(),
             info: Info {

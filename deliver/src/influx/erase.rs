@@ -1,8 +1,9 @@
 //! What nobody may keep any more is deleted in InfluxDB, too.
 //!
 //! It comes after whatever request is under way: none that is made later has any of it. A request
-//! that got no answer may be written there after the deletion all the same: so it is deleted again
-//! when that cannot be any more, and not done before.
+//! that got no answer may be written there after the deletion all the same, and so may one that was
+//! under way when a process before this one ended: so it is deleted again when that cannot be any
+//! more, and not done before.
 
 use std::time::Duration;
 

@@ -40,7 +40,7 @@ pub(crate) struct Writing {
     /// When the hour began, and how many were put away in it.
     hour: (Instant, u32),
     /// How long an answer is waited for; and until when a request that got none may still be
-    /// written.
+    /// written, also one of the process before.
     timeout: Duration,
     settled: Option<Instant>,
 }
@@ -53,7 +53,8 @@ impl Writing {
         (report, timeout): (watch::Sender<InfluxReport>, Duration),
     ) -> Self {
         let hour = (Instant::now(), 0);
-        Self { bucket, journal, clock, report, retry: FIRST_RETRY, hour, timeout, settled: None }
+        let settled = Some(Instant::now() + UNSETTLED * timeout);
+        Self { bucket, journal, clock, report, retry: FIRST_RETRY, hour, timeout, settled }
     }
 
     /// Until when something may still be written that was sent before, if that is to come.

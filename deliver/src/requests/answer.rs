@@ -5,10 +5,9 @@ use enrich::privacy::Content;
 use enrich::trigger::CloudEvent;
 use journal::{ReadError, Reader};
 use rumqttc::v5::mqttbytes::v5::Publish;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-const USUAL: usize = 50;
-const MOST: usize = 200;
+use super::question::{Question, Refused, addressed};
 
 /// The triggers in an answer together: half of the largest packet of the embedded broker.
 const MOST_BYTES: usize = 512 << 10;
@@ -26,31 +25,16 @@ impl Asked {
     /// `None` when the answer would go where others could read it, or nowhere.
     pub(super) fn read(publish: &Publish) -> Option<Self> {
         let topic = std::str::from_utf8(&publish.topic).ok()?;
-        let insurer = topic.strip_prefix("requests/")?.strip_suffix("/triggers")?;
-        let own = format!("replies/{insurer}/");
         let properties = publish.properties.as_ref();
-        let reply_to = match properties.and_then(|properties| properties.response_topic.clone()) {
-            Some(asked) => asked,
-            // MQTT 3.1.1 has no response topic.
-            None => format!("{own}triggers"),
-        };
-        let usable = |c: char| !matches!(c, '+' | '#') && !c.is_control();
-        (reply_to.starts_with(&own) && reply_to.chars().all(usable)).then(|| Self {
-            insurer: insurer.to_owned(),
+        let response_topic = properties.and_then(|properties| properties.response_topic.as_deref());
+        let (insurer, reply_to) = addressed(topic, response_topic)?;
+        Some(Self {
+            insurer,
             reply_to,
             correlation: properties.and_then(|properties| properties.correlation_data.clone()),
             question: publish.payload.clone(),
         })
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Question {
-    product: String,
-    #[serde(default)]
-    after: i64,
-    limit: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -66,46 +50,21 @@ struct Answer<'a> {
     newest: i64,
 }
 
-#[derive(Serialize)]
-struct Refusal<'a> {
-    error: &'a str,
-    advice: &'a str,
-}
-
 /// The answer to a question, in JSON.
-pub(super) fn answer(reader: &Reader, insurer: &str, question: &[u8]) -> Vec<u8> {
-    let question: Question = match serde_json::from_slice(question) {
-        Ok(question) => question,
-        Err(error) => {
-            return refusal(
-                &error.to_string(),
-                "send {\"product\": …, \"after\": …, \"limit\": …}",
-            );
-        }
-    };
-    let limit = question.limit.unwrap_or(USUAL);
-    if !(1..=MOST).contains(&limit) {
-        return refusal(&format!("limit is {limit}"), &format!("ask for 1 to {MOST} at a time"));
-    }
-    match page(reader, insurer, &question, limit) {
-        Ok(answer) => answer,
-        Err(error) => {
-            tracing::warn!(%error, "a request for triggers could not be answered");
-            refusal("the journal could not be read", "ask again")
-        }
-    }
+pub(super) fn answer(reader: &Reader, insurer: &str, question: &[u8]) -> Result<Vec<u8>, Refused> {
+    let question = Question::read(question)?;
+    page(reader, insurer, &question).map_err(|error| {
+        tracing::warn!(%error, "a request for triggers could not be answered");
+        Refused::Unavailable
+    })
 }
 
-fn page(
-    reader: &Reader,
-    insurer: &str,
-    question: &Question,
-    limit: usize,
-) -> Result<Vec<u8>, ReadError> {
-    let Question { product, after, .. } = question;
+fn page(reader: &Reader, insurer: &str, question: &Question) -> Result<Vec<u8>, ReadError> {
+    let Question { product, after, limit } = *question;
+    let product = product.name();
     // First what is newest: then nothing that is counted is missing behind the rows.
     let newest = reader.newest_sequence(insurer, product)?;
-    let rows = reader.triggers_after(insurer, product, *after, limit + 1)?;
+    let rows = reader.triggers_after(insurer, product, after, limit + 1)?;
     let found = rows.len();
     let mut bytes = 0;
     let fits = |event: &CloudEvent<Content>| {
@@ -115,12 +74,20 @@ fn page(
     let triggers: Vec<_> =
         rows.into_iter().take(limit).map(|row| row.body).take_while(fits).collect();
     let more = found > triggers.len();
-    let answer = Answer { insurer, product, after: *after, triggers, more, newest };
+    let answer = Answer { insurer, product, after, triggers, more, newest };
     Ok(serde_json::to_vec(&answer).unwrap_or_default())
 }
 
-fn refusal(error: &str, advice: &str) -> Vec<u8> {
-    serde_json::to_vec(&Refusal { error, advice }).unwrap_or_default()
+/// What is wrong, in JSON.
+pub(super) fn refusal(refused: &Refused) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Refusal {
+        error: String,
+        advice: String,
+    }
+
+    let refusal = Refusal { error: refused.error(), advice: refused.advice() };
+    serde_json::to_vec(&refusal).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -129,7 +96,9 @@ mod tests {
     use rumqttc::v5::mqttbytes::QoS;
     use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 
-    use super::Asked;
+    use super::super::question::{Question, Refused};
+    use super::{Asked, refusal};
+    use enrich::registry::Product;
 
     fn read(topic: &str, response_topic: Option<&str>) -> Option<Asked> {
         let properties = PublishProperties {
@@ -159,5 +128,27 @@ mod tests {
         ] {
             assert_eq!(read(topic, Some(elsewhere)), None, "{elsewhere}");
         }
+    }
+
+    #[test]
+    fn a_question_that_has_no_answer_says_why_and_by_which_name_it_is_counted() {
+        let question = Question::read(br#"{"product":"home"}"#).unwrap();
+        assert_eq!(question, Question { product: Product::Home, after: 0, limit: 50 });
+        for (payload, name, part) in [
+            ("no question", "unreadable", "expected"),
+            (r#"{"after":1}"#, "unreadable", "missing field `product`"),
+            (r#"{"product":"travel","since":1}"#, "unreadable", "unknown field `since`"),
+            (r#"{"product":"cars"}"#, "unknown_product", "there is no product"),
+            (r#"{"product":"travel","limit":0}"#, "bad_limit", "1 to 200"),
+        ] {
+            let refused = Question::read(payload.as_bytes()).unwrap_err();
+            assert_eq!(refused.name(), name, "{payload}");
+            assert!(Refused::NAMES.contains(&name));
+            let said = String::from_utf8(refusal(&refused)).unwrap();
+            assert!(said.contains(part) && said.contains("advice"), "{payload}: {said}");
+        }
+        let long = format!(r#"{{"product":"{}"}}"#, "é".repeat(10_000));
+        let refused = Question::read(long.as_bytes()).unwrap_err();
+        assert!(refused.error().len() < 100 && refused.advice().contains("travel, winter_tyres"));
     }
 }

@@ -311,6 +311,23 @@ async fn what_is_written_late_there_does_not_outlive_a_deletion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_when_the_process_ended_does_not_outlive_a_deletion() {
+    let dir = tempfile::tempdir().unwrap();
+    // Long enough for the next process to delete before it lets the deletion be done.
+    let mut bench = Bench::with_timeout(dir.path(), Duration::from_secs(3)).await;
+    bench.server.shelf().plays.push_back(Play::TakeAfterDelete);
+    bench.send("carl-car", 0..5).await;
+    wait_for("the request", || bench.server.shelf().held).await;
+    let number = bench.journal.change(withdraw()).await.unwrap().deletion.unwrap();
+    let bench = bench.restart(NOW_MS).await;
+    let done = || bench.journal.reader().receipt(number).unwrap().unwrap().done_ms.is_some();
+    wait_for("the receipt", done).await;
+    let shelf = bench.server.shelf();
+    assert!(shelf.taken_late && shelf.deleted.len() >= 2, "{:?}", shelf.deleted);
+    assert!(shelf.points.is_empty(), "{:?}", shelf.points);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_no_longer_goes_there_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut bench = Bench::start(dir.path()).await;

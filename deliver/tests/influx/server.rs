@@ -53,6 +53,8 @@ pub(crate) struct Shelf {
     pub(crate) deleted: Vec<(String, i64, i64)>,
     /// What a request must not be like.
     pub(crate) complaints: Vec<String>,
+    /// A request waits for a deletion; and was taken after it.
+    pub(crate) held: bool,
     pub(crate) taken_late: bool,
 }
 
@@ -111,6 +113,7 @@ impl Server {
                 Some(Play::Answer(status, headers, body)) => (status, headers, body.to_owned()),
                 Some(Play::Hang) => std::future::pending().await,
                 Some(Play::TakeAfterDelete) => {
+                    self.shelf().held = true;
                     while self.shelf().deleted.is_empty() {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }

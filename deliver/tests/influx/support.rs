@@ -24,6 +24,9 @@ pub(crate) const KEPT_MS: i64 = 31 * 86_400_000;
 /// The machine may be busy with other things.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long an answer is waited for, unless a test says otherwise.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
 const REGISTRY: &str = r#"
     [[insurer]]
     id = "alpina"
@@ -64,6 +67,7 @@ pub(crate) struct Bench {
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) running: JoinHandle<()>,
     dir: PathBuf,
+    timeout: Duration,
     arrivals: mpsc::Sender<Arrival>,
     /// Device, time and speed of all that was acknowledged.
     sent: Vec<(&'static str, i64, f64)>,
@@ -71,15 +75,25 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start(dir: &Path) -> Self {
-        Self::open(dir, Server::start().await, 100, NOW_MS)
+        Self::with_batches(dir, 100).await
     }
 
     /// With requests of at most so many readings.
     pub(crate) async fn with_batches(dir: &Path, batch_readings: usize) -> Self {
-        Self::open(dir, Server::start().await, batch_readings, NOW_MS)
+        Self::open(dir, Server::start().await, (batch_readings, TIMEOUT), NOW_MS)
     }
 
-    fn open(dir: &Path, server: Server, batch_readings: usize, now_ms: i64) -> Self {
+    /// With a server that may take so long to answer.
+    pub(crate) async fn with_timeout(dir: &Path, timeout: Duration) -> Self {
+        Self::open(dir, Server::start().await, (100, timeout), NOW_MS)
+    }
+
+    fn open(
+        dir: &Path,
+        server: Server,
+        (batch_readings, timeout): (usize, Duration),
+        now_ms: i64,
+    ) -> Self {
         let clock = Clock::scaled(now_ms, 0.0);
         let Started { journal, arrivals } = Journal::start(Options {
             dir: dir.to_owned(),
@@ -108,24 +122,25 @@ impl Bench {
             token: "secret".to_owned(),
             batch_readings,
             batch_age: Duration::from_millis(20),
-            timeout: Duration::from_millis(500),
+            timeout,
             delete: true,
         };
         let influx = Influx::new(&options, journal.clone(), clock).unwrap();
         let (report, stop) = (influx.report(), watch::Sender::new(false));
         let running = tokio::spawn(influx.run(stop.subscribe()));
         let dir = dir.to_owned();
-        Self { journal, server, report, stop, running, dir, arrivals, sent: Vec::new() }
+        let sent = Vec::new();
+        Self { journal, server, report, stop, running, dir, timeout, arrivals, sent }
     }
 
     /// Ends the output without a word, and starts journal and output again at another time.
     pub(crate) async fn restart(self, now_ms: i64) -> Self {
-        let Self { journal, server, running, dir, arrivals, sent, .. } = self;
+        let Self { journal, server, running, dir, timeout, arrivals, sent, .. } = self;
         running.abort();
         drop(arrivals);
         drop(running.await);
         tokio::task::spawn_blocking(move || journal.join()).await.unwrap();
-        Self { sent, ..Self::open(&dir, server, 10, now_ms) }
+        Self { sent, ..Self::open(&dir, server, (10, timeout), now_ms) }
     }
 
     /// Stores readings of a car, one batch, and waits for their acknowledgement.

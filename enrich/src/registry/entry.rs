@@ -22,6 +22,22 @@ pub enum Product {
 }
 
 impl Product {
+    pub const ALL: [Self; 7] = [
+        Self::Travel,
+        Self::WinterTyres,
+        Self::PayAsYouDrive,
+        Self::HealthyLiving,
+        Self::Home,
+        Self::ProductUsage,
+        Self::Venue,
+    ];
+
+    /// The product of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|product| product.name() == name)
+    }
+
     /// The name used in topics, rules and the registry.
     #[must_use]
     pub fn name(self) -> &'static str {
