@@ -14,7 +14,7 @@ use crate::noise::{GpsError, between, normal};
 use crate::places::{Country, PLACES};
 use crate::reading::{Fix, Reading, TimeFormat, Value};
 use crate::roads::{Network, PlaceIndex};
-use crate::surface::{Surface, cell, surface};
+use crate::surface::{Road, Surface, cell};
 use crate::truth::{Expect, Found, What};
 use crate::weather::{HOUR_MS, local_hour, outdoor_c};
 
@@ -52,8 +52,8 @@ pub(crate) struct Car {
     tread_mm: f64,
     fuel_pct: f64,
     surface: Surface,
-    /// The hour and the cell that the road was looked at for.
-    looked: Option<(i64, Position)>,
+    /// The road, with the hour and the cell that it was looked at for.
+    road: Option<(Road, (i64, Position))>,
     seq: u64,
     borders: Borders,
     areas: Areas,
@@ -120,7 +120,7 @@ impl Car {
             tread_mm: between(rng, 2.2, 8.0),
             fuel_pct: between(rng, 50.0, 100.0),
             surface: Surface::Dry,
-            looked: None,
+            road: None,
             seq: 0,
             borders: Borders::default(),
             areas: Areas::default(),
@@ -247,14 +247,13 @@ impl Car {
         }
     }
 
-    /// The road changes with the hour and the place.
+    /// The road changes with the hour, the place and its height.
     fn look_at_the_road(&mut self, now_ms: i64) {
-        let at = self.motion.at().0;
+        let (at, altitude_m, _) = self.motion.at();
         let here = (now_ms.div_euclid(HOUR_MS), cell(at));
-        if self.looked != Some(here) {
-            self.looked = Some(here);
-            self.surface = surface(at, now_ms);
-        }
+        let known = self.road.filter(|(_, looked)| *looked == here);
+        let (road, _) = *self.road.insert(known.unwrap_or_else(|| (Road::of(at, now_ms), here)));
+        self.surface = road.surface(altitude_m);
     }
 
     fn drive(&mut self, now_ms: i64, gap_ms: i64, rng: &mut Rng) {
@@ -311,8 +310,9 @@ impl Car {
     fn may_crash(&mut self, now_ms: i64, metres: f64) {
         let Some(accidents) = &mut self.accidents else { return };
         let speed_mps = self.motion.speed_mps();
-        let claim = accidents.on(metres, self.surface, self.tyre, speed_mps);
-        let at = self.motion.at().0;
+        let (at, altitude_m, _) = self.motion.at();
+        let or = self.road.and_then(|(road, _)| road.or(altitude_m));
+        let claim = accidents.on(metres, (self.surface, or), self.tyre, speed_mps);
         self.alarm |= claim.is_some();
         self.found.extend(claim.map(|what| Found {
             expect: Expect::Trigger,

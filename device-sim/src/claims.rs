@@ -61,11 +61,11 @@ impl Accidents {
         Self { rates, rng, count: 0 }
     }
 
-    /// What happens on so many metres.
+    /// What happens on so many metres of a road that may be taken for another.
     pub(crate) fn on(
         &mut self,
         metres: f64,
-        surface: Surface,
+        (surface, or): (Surface, Option<Surface>),
         tyre: &str,
         speed_mps: f64,
     ) -> Option<What> {
@@ -78,6 +78,7 @@ impl Accidents {
             id: self.count.to_string(),
             tyre: tyre.to_owned(),
             road: surface.name().to_owned(),
+            or_road: or.map(|or| or.name().to_owned()),
             speed_mps: (speed_mps * 10.0).round() / 10.0,
         })
     }
@@ -115,7 +116,7 @@ mod tests {
         let mut accidents = Accidents::new(Arc::new(rates), fastrand::Rng::with_seed(1));
         let mut count = |surface, tyre| {
             let km = 0..1_000_000;
-            km.filter(|_| accidents.on(1_000.0, surface, tyre, 20.0).is_some()).count()
+            km.filter(|_| accidents.on(1_000.0, (surface, None), tyre, 20.0).is_some()).count()
         };
         assert!((900..1_100).contains(&count(Surface::Dry, "summer")));
         assert!((3_800..4_200).contains(&count(Surface::Snow, "winter")));

@@ -52,10 +52,12 @@ fn key_of_truth(truth: &Truth) -> Option<Key<'_>> {
 /// What was said of it, where truth and trigger are about the same happening: of a claim, the road
 /// and the tyres it happened on.
 fn says_right(truth: &Truth, trigger: &Trigger) -> bool {
-    let What::ClaimReported { tyre, road, .. } = &truth.what else { return true };
+    let What::ClaimReported { tyre, road, or_road, .. } = &truth.what else { return true };
     let fitted = trigger.tyres.as_ref().and_then(|tyres| tyres.fitted.as_deref());
+    let told = trigger.road.as_deref();
+    let on_that = told == Some(road) || or_road.is_some() && told == or_road.as_deref();
     // By a clock that is wrong it happened in another hour, perhaps, and in other weather.
-    let same_road = trigger.road.as_deref() == Some(road) || truth.clock_off_ms != 0;
+    let same_road = on_that || truth.clock_off_ms != 0;
     fitted == Some(tyre) && same_road
 }
 

@@ -85,6 +85,9 @@ pub enum What {
         id: String,
         tyre: String,
         road: String,
+        /// What that may as well be taken for: it is at a threshold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        or_road: Option<String>,
         speed_mps: f64,
     },
     /// How far a car came in the whole run, by the road: the measure that claims are set against.
@@ -160,8 +163,9 @@ impl What {
     /// Claims are numbered by car; their ids are unique.
     fn by(self, device: &str) -> Self {
         match self {
-            Self::ClaimReported { id, tyre, road, speed_mps } => {
-                Self::ClaimReported { id: format!("{device}-{id}"), tyre, road, speed_mps }
+            Self::ClaimReported { id, tyre, road, or_road, speed_mps } => {
+                let id = format!("{device}-{id}");
+                Self::ClaimReported { id, tyre, road, or_road, speed_mps }
             }
             other => other,
         }

@@ -23,8 +23,8 @@ impl World {
     /// known at `now_ms`.
     #[must_use]
     pub fn road(&self, fix: &Fix, altitude_m: Option<f64>, time_ms: i64, now_ms: i64) -> Road {
-        let inputs = Inputs::as_of(&self.weather, fix, altitude_m, time_ms, now_ms);
-        inputs.map_or(Road::UNKNOWN, |inputs| Road::assess(&inputs))
+        let inputs = Inputs::as_of(&self.weather, fix, time_ms, now_ms);
+        inputs.map_or(Road::UNKNOWN, |inputs| Road::assess(&inputs.at_altitude(altitude_m)))
     }
 
     /// What winter-tyre law asks for at a place in `country`, on the day it is there.

@@ -79,7 +79,8 @@ impl Here {
         let local_time = time.to_zoned(zone.unwrap_or(TimeZone::UTC)).datetime();
         let risks = world.atlas.areas().risks(fix, time_ms);
         let weather = world.weather.as_of_at(fix, altitude_m, time_ms, now_ms);
-        let inputs = Inputs::as_of(&world.weather, fix, altitude_m, time_ms, now_ms);
+        let inputs = Inputs::as_of(&world.weather, fix, time_ms, now_ms);
+        let inputs = inputs.map(|inputs| inputs.at_altitude(altitude_m));
         let road = inputs.map_or(Road::UNKNOWN, |inputs| Road::assess(&inputs));
         let values = weather.as_ref().map(|joined| &joined.row.values);
         let accuracy_m = fix.accuracy_m.map_or(ASSUMED_ACCURACY_M, f64::from);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use enrich::World;
-use enrich::claim::{AROUND_MS, Around, Car, Context, LEGAL_BASIS};
+use enrich::claim::{AROUND_MS, Around, Car, Context, LEGAL_BASIS, confirms};
 use enrich::detect::tyres::Tyre;
 use enrich::registry::{Product, Registry};
 use enrich::trigger::Status;
@@ -21,7 +21,7 @@ use crate::chunk;
 use crate::history::History;
 use crate::message::Message;
 use crate::outbox::{Entry, Outbox, Outcome, json, to_json};
-use crate::said::{last_said_under, next_sequence, said, says_the_same};
+use crate::said::{Said, last_said_under, next_sequence, said, says_the_same};
 use crate::seal::{base, damaged, decode_state};
 use crate::waiting::place;
 
@@ -41,6 +41,10 @@ const LOOKED_AT: usize = 64;
 /// Weather is waited for this long where a feed may still give it.
 const WEATHER_MS: i64 = 10_000;
 
+/// What was answered with a forecast is held against what was observed up to here after it was
+/// reported: stations say so within the hour, and models within a few. Our own choice.
+const OBSERVED_WITHIN_MS: i64 = 24 * 3_600_000;
+
 /// Most claims whose weather feeds are asked for, the newest: it comes for all of them together, and
 /// is looked for with every answer of a feed.
 const MOST_ASKED: usize = 1_000;
@@ -50,8 +54,10 @@ pub(crate) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS claim (
         report INTEGER PRIMARY KEY, customer INTEGER NOT NULL, device INTEGER,
         time_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
-        -- Where the weather of its hour is still missing.
+        -- Where the weather of its hour is still missing, or forecast only.
         lat_e7 INTEGER, lon_e7 INTEGER);
+    -- Those of them that were answered with a forecast.
+    CREATE TABLE IF NOT EXISTS claim_foretold (report INTEGER PRIMARY KEY);
 ";
 
 /// A claim that is watched.
@@ -64,15 +70,27 @@ pub(crate) struct Watched {
     pub(crate) due_ms: i64,
     /// When it is watched no more.
     pub(crate) until_ms: i64,
-    /// Where the weather of its hour is missing and may still come, before it is answered or after.
-    pub(crate) wants: Option<Fix>,
+    /// What it lacks and may still come, before it is answered or after.
+    pub(crate) wants: Option<Wants>,
+}
+
+/// The weather that a claim lacks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Wants {
+    fix: Fix,
+    /// It was answered with a forecast: only what was observed tells more.
+    foretold: bool,
 }
 
 impl Watched {
+    fn answered(&self) -> bool {
+        self.due_ms == self.until_ms || self.wants.is_some_and(|wants| wants.foretold)
+    }
+
     /// Whether it is answered, and readings that it was answered with begin to go because of their
     /// age: the answer stands then.
     fn stands(&self, since_ms: i64) -> bool {
-        self.due_ms == self.until_ms && self.time_ms - AROUND_MS < since_ms
+        self.answered() && self.time_ms - AROUND_MS < since_ms
     }
 }
 
@@ -129,9 +147,10 @@ impl Claims {
         if !look {
             return due.collect();
         }
-        let come = self
-            .asked()
-            .filter(|(_, fix, time_ms)| world.weather.as_of(fix, *time_ms, now_ms).is_some());
+        let come = self.asked().filter(|(_, wants, time_ms)| {
+            let joined = world.weather.as_of(&wants.fix, *time_ms, now_ms);
+            joined.is_some_and(|joined| joined.row.observed || !wants.foretold)
+        });
         let mut reports: Vec<i64> = due.chain(come.map(|(report, ..)| report)).collect();
         reports.sort_unstable();
         reports.dedup();
@@ -145,10 +164,10 @@ impl Claims {
 
     /// Where and for when weather is waited for.
     pub(crate) fn wanted(&self) -> impl Iterator<Item = (Fix, i64)> {
-        self.asked().map(|(_, fix, time_ms)| (fix, time_ms))
+        self.asked().map(|(_, wants, time_ms)| (wants.fix, time_ms))
     }
 
-    fn asked(&self) -> impl Iterator<Item = (i64, Fix, i64)> {
+    fn asked(&self) -> impl Iterator<Item = (i64, Wants, i64)> {
         let newest = self.asking.iter().rev().take(MOST_ASKED);
         newest.filter_map(|report| {
             let watched = self.get(*report)?;
@@ -178,7 +197,7 @@ impl Claims {
             measures.iter().any(|measure| reading.measure(*measure).is_some())
         };
         let concern = |watched: &Watched| {
-            let waits = watched.due_ms < watched.until_ms;
+            let waits = !watched.answered();
             !watched.stands(since_ms)
                 && stored.iter().any(|reading| {
                     let after_ms = reading.time_ms - watched.time_ms;
@@ -196,17 +215,20 @@ impl Claims {
 pub(crate) fn load(connection: &Connection) -> Result<Claims> {
     let mut claims = Claims::default();
     let mut select = connection.prepare(
-        "SELECT report, customer, device, time_ms, due_ms, until_ms, lat_e7, lon_e7 FROM claim",
+        "SELECT report, customer, device, time_ms, due_ms, until_ms, lat_e7, lon_e7,
+             report IN (SELECT report FROM claim_foretold)
+         FROM claim",
     )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
+        let (fix, foretold) = (place(row.get(6)?, row.get(7)?), row.get(8)?);
         let watched = Watched {
             customer: row.get(1)?,
             device: row.get(2)?,
             time_ms: row.get(3)?,
             due_ms: row.get(4)?,
             until_ms: row.get(5)?,
-            wants: place(row.get(6)?, row.get(7)?),
+            wants: fix.map(|fix| Wants { fix, foretold }),
         };
         claims.set(row.get(0)?, Some(watched));
     }
@@ -228,13 +250,19 @@ pub(crate) fn write(connection: &Connection, report: i64, watched: Option<Watche
                 watched.time_ms,
                 watched.due_ms,
                 watched.until_ms,
-                watched.wants.map(|fix| fix.lat_e7),
-                watched.wants.map(|fix| fix.lon_e7),
+                watched.wants.map(|wants| wants.fix.lat_e7),
+                watched.wants.map(|wants| wants.fix.lon_e7),
             ))?,
         None => {
             connection.prepare_cached("DELETE FROM claim WHERE report = ?1")?.execute([report])?
         }
     };
+    let foretold = watched.and_then(|watched| watched.wants).is_some_and(|wants| wants.foretold);
+    let write = match foretold {
+        true => "INSERT OR IGNORE INTO claim_foretold (report) VALUES (?1)",
+        false => "DELETE FROM claim_foretold WHERE report = ?1",
+    };
+    connection.prepare_cached(write)?.execute([report])?;
     Ok(())
 }
 
@@ -405,16 +433,31 @@ impl Outbox<'_> {
             now_ms,
         };
         let context = Context::of(&around);
-        let may_come =
-            context.weather.value.is_none() && self.world.weather.may_come(claim.time_ms, now_ms);
-        let wants = context.place.value.as_ref().filter(|_| may_come).map(|place| place.fix);
+        let wants = self.wants(&context, claim.time_ms, received_ms);
         let first_ms = received_ms + WEATHER_MS;
-        if wants.is_some() && now_ms < first_ms {
+        if wants.is_some_and(|wants| !wants.foretold) && now_ms < first_ms {
             return Ok(Some(Watched { due_ms: first_ms, wants, ..watched }));
         }
         self.tell_claim((&*insurer, &claim, received_ms), watched, &context, &readings)?;
         // What comes after all is said in a revision.
-        Ok(Some(Watched { due_ms: watched.until_ms, wants, ..watched }))
+        let due_ms = match wants {
+            Some(Wants { foretold: true, .. }) => received_ms + OBSERVED_WITHIN_MS,
+            _ => watched.until_ms,
+        };
+        Ok(Some(Watched { due_ms, wants, ..watched }))
+    }
+
+    /// The weather that is missing or forecast only, where a feed may still tell it.
+    fn wants(&self, context: &Context, time_ms: i64, received_ms: i64) -> Option<Wants> {
+        let now_ms = self.now_ms;
+        let fix = context.place.value.as_ref()?.fix;
+        let foretold = match &context.weather.value {
+            None => false,
+            Some(joined) if joined.row.observed => return None,
+            Some(_) if now_ms >= received_ms + OBSERVED_WITHIN_MS => return None,
+            Some(_) => true,
+        };
+        self.world.weather.may_come(time_ms, now_ms).then_some(Wants { fix, foretold })
     }
 
     fn tell_claim(
@@ -446,6 +489,9 @@ impl Outbox<'_> {
         let (status, revision, subject) = match before {
             None => (Status::Fired, 0, self.key.subject(insurer, &customer.id)),
             Some(before) if !before.withdrawn && says_the_same(before.data.as_ref(), &data) => {
+                return Ok(());
+            }
+            Some(Said { withdrawn: false, data: Some(before), .. }) if confirms(&before, &data) => {
                 return Ok(());
             }
             Some(before) => (Status::Revised, before.revision + 1, before.subject),

@@ -149,6 +149,10 @@ fn who_was_told(connection: &Connection, insurer: &str, trigger: &str) -> Result
 
 /// Forgets all that was reported of a customer who is erased; returns how many reports that were.
 pub(crate) fn erase(connection: &Connection, customer: u32) -> Result<u64> {
+    connection.execute(
+        "DELETE FROM claim_foretold WHERE report IN (SELECT report FROM claim WHERE customer = ?1)",
+        [customer],
+    )?;
     connection.execute("DELETE FROM claim WHERE customer = ?1", [customer])?;
     connection.execute("DELETE FROM trip WHERE customer = ?1", [customer])?;
     let gone = connection.execute("DELETE FROM report WHERE customer = ?1", [customer])?;

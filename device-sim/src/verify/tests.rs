@@ -242,6 +242,7 @@ fn a_claim_is_answered_once_with_the_tyres_and_the_road_it_happened_on() {
         id: id.into(),
         tyre: "summer".into(),
         road: "ice".into(),
+        or_road: Some("snow".into()),
         speed_mps: 12.0,
     };
     let claim = |id: &str| Truth { what: what(id), ..truth("a", 100, Expect::Trigger) };
@@ -252,6 +253,8 @@ fn a_claim_is_answered_once_with_the_tyres_and_the_road_it_happened_on() {
     let good = score(&[claim("a-1")], &[answered("1", "a-1", "summer", "ice")]);
     assert_eq!((good.found, good.r#false, good.doubled, good.late), (1, 0, 0, 0));
     assert!(good.latency.is_none(), "when it was reported is not in the ledger");
+    let also = score(&[claim("a-1")], &[answered("1", "a-1", "summer", "snow")]);
+    assert_eq!((also.found, also.r#false), (1, 0), "at a threshold");
     let twice = [answered("1", "a-1", "summer", "ice"), answered("22", "a-1", "summer", "ice")];
     assert_eq!(score(&[claim("a-1")], &twice).doubled, 1);
     for (tyre, road) in [("winter", "ice"), ("summer", "wet")] {

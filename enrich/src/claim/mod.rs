@@ -4,6 +4,7 @@
 //! Computed from the car's readings around the moment. docs/claims.md gives the thresholds.
 
 mod drive;
+mod picture;
 mod words;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::weather::Joined;
 use crate::{Country, World};
 
 pub use drive::{Felt, Harsh, HarshKind, HarshWatch};
+pub use picture::confirms;
 
 /// What names these messages, in the place of a rule's id.
 pub const RULE: &str = "claim-context";
@@ -44,6 +46,9 @@ const SAME_PLACE_M: f64 = 2_000.0;
 
 /// A place that is named after a town may be so far from its middle. Our own choice.
 const OF_TOWN_M: f64 = 20_000.0;
+
+/// Why weather is not certain that nobody had observed yet.
+const FORECAST: &str = "forecast";
 
 /// How certain something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -137,6 +142,8 @@ pub struct Context {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     pub fix: Fix,
+    /// How high above the sea, where the car said so near there.
+    pub altitude_m: Option<f64>,
     pub country: Option<Country>,
     /// Whether the country is certain.
     pub certain: bool,
@@ -280,36 +287,38 @@ impl Around<'_> {
 
 fn place(around: &Around<'_>, named: Option<Named>) -> Found<Place> {
     let claim = around.claim;
-    let car = fix_of(around.readings, claim.time_ms);
+    let car = seen(around.readings.iter(), claim.time_ms);
     let there = |fix: Fix, apart_ms| {
         let (here, details) = (around.world.atlas.locate(&fix), around.world.atlas.details(&fix));
         let town = details.town.map(|town| town.name);
-        Place { fix, country: here.country, certain: here.certain, town, apart_ms }
+        let altitude_m = altitude_m(around, &fix);
+        Place { fix, altitude_m, country: here.country, certain: here.certain, town, apart_ms }
     };
     // Its country is known by its name, also where its middle lies near a border.
     let in_town = |NamedTown { name, country, fix }| {
         let (country, town) = (Some(country), Some(name));
-        Place { fix, country, certain: true, town, apart_ms: None }
+        let altitude_m = altitude_m(around, &fix);
+        Place { fix, altitude_m, country, certain: true, town, apart_ms: None }
     };
     if let Some(Named::One(town)) = named {
-        let away = |(seen, _): (Fix, i64)| distance_m(&town.fix, &seen) > OF_TOWN_M;
-        match car.map(away) {
+        let away = |car: &Seen| distance_m(&town.fix, &car.fix) > OF_TOWN_M;
+        match car.as_ref().map(away) {
             None => return Found::likely("looked_up_by_name", in_town(town)),
             Some(true) => return Found::likely("the_car_was_elsewhere", in_town(town)),
             Some(false) => {}
         }
     }
     match (claim.fix, car) {
-        (Some(said), Some((seen, _))) if far_apart(&said, &seen) => {
+        (Some(said), Some(car)) if far_apart(&said, &car.fix) => {
             Found::likely("the_car_was_elsewhere", there(said, None))
         }
         (Some(said), Some(_)) => Found::certain("said_and_the_car_was_there", there(said, None)),
         (Some(said), None) => Found::likely("said_by_the_insurer", there(said, None)),
-        (None, Some((seen, apart_ms))) if apart_ms <= CLOSE_MS => {
-            Found::certain("the_car_was_there", there(seen, Some(apart_ms)))
+        (None, Some(Seen { fix, apart_ms, .. })) if apart_ms <= CLOSE_MS => {
+            Found::certain("the_car_was_there", there(fix, Some(apart_ms)))
         }
-        (None, Some((seen, apart_ms))) => {
-            Found::likely("the_car_was_there_at_another_time", there(seen, Some(apart_ms)))
+        (None, Some(Seen { fix, apart_ms, .. })) => {
+            Found::likely("the_car_was_there_at_another_time", there(fix, Some(apart_ms)))
         }
         (None, None) => match named {
             Some(Named::Several) => Found::unknown("several_places_of_that_name"),
@@ -325,13 +334,23 @@ fn far_apart(a: &Fix, b: &Fix) -> bool {
     distance_m(a, b) > SAME_PLACE_M
 }
 
-/// Between the fixes before and after, or at the nearest; how far in time that was.
-fn fix_of(readings: &[Reading], time_ms: i64) -> Option<(Fix, i64)> {
-    let near = |reading: &&Reading| (reading.time_ms - time_ms).abs() <= AROUND_MS;
-    let fixes = readings.iter().filter(near).filter_map(|r| Some((r.time_ms, r.fix?)));
-    let (before, after): (Vec<_>, Vec<_>) = fixes.partition(|(at_ms, _)| *at_ms <= time_ms);
+/// Where the car was seen, how high, and how far in time that was.
+struct Seen {
+    fix: Fix,
+    altitude_m: Option<f64>,
+    apart_ms: i64,
+}
+
+/// Between the fixes before and after, or at the nearest.
+fn seen<'a>(readings: impl Iterator<Item = &'a Reading>, time_ms: i64) -> Option<Seen> {
+    let near = readings.filter(|reading| (reading.time_ms - time_ms).abs() <= AROUND_MS);
+    let fixes = near.filter_map(|reading| {
+        let (fix, altitude_m) = (reading.fix?, reading.number(Measure::AltitudeM));
+        Some((reading.time_ms, fix, altitude_m))
+    });
+    let (before, after): (Vec<_>, Vec<_>) = fixes.partition(|(at_ms, ..)| *at_ms <= time_ms);
     match (before.last(), after.first()) {
-        (Some((from_ms, from)), Some((to_ms, to))) => {
+        (Some((from_ms, from, from_m)), Some((to_ms, to, to_m))) => {
             let share = (time_ms - from_ms) as f64 / (to_ms - from_ms) as f64;
             let between = |a: f64, b: f64| a + (b - a) * share;
             let accuracy_m = from.accuracy_m.zip(to.accuracy_m).map(|(a, b)| a.max(b));
@@ -342,13 +361,22 @@ fn fix_of(readings: &[Reading], time_ms: i64) -> Option<(Fix, i64)> {
                 false => from.lon(),
             };
             let fix = Fix::new(lat, lon, accuracy_m)?;
-            Some((fix, (time_ms - from_ms).min(to_ms - time_ms)))
+            let altitude_m = from_m.zip(*to_m).map(|(from_m, to_m)| between(from_m, to_m));
+            Some(Seen { fix, altitude_m, apart_ms: (time_ms - from_ms).min(to_ms - time_ms) })
         }
-        (Some((at_ms, fix)), None) | (None, Some((at_ms, fix))) => {
-            Some((*fix, (at_ms - time_ms).abs()))
+        (Some((at_ms, fix, altitude_m)), None) | (None, Some((at_ms, fix, altitude_m))) => {
+            let (fix, altitude_m) = (*fix, *altitude_m);
+            Some(Seen { fix, altitude_m, apart_ms: (at_ms - time_ms).abs() })
         }
         (None, None) => None,
     }
+}
+
+/// How high the place is: as high as the car was there, by the readings that say how high.
+fn altitude_m(around: &Around<'_>, fix: &Fix) -> Option<f64> {
+    let telling = around.readings.iter().filter(|r| r.number(Measure::AltitudeM).is_some());
+    let car = seen(telling, around.claim.time_ms).filter(|car| !far_apart(&car.fix, fix))?;
+    car.altitude_m
 }
 
 fn tyres(around: &Around<'_>) -> Found<Fitted> {
@@ -381,11 +409,13 @@ fn tyres(around: &Around<'_>) -> Found<Fitted> {
 }
 
 fn weather(world: &World, there: &Place, time_ms: i64, now_ms: i64) -> Found<Joined> {
-    match world.weather.as_of(&there.fix, time_ms, now_ms) {
-        None => Found::unknown("weather_missing"),
+    let found = match world.weather.as_of_at(&there.fix, there.altitude_m, time_ms, now_ms) {
+        None => return Found::unknown("weather_missing"),
         Some(joined) if joined.row.observed => Found::certain("observed", joined),
-        Some(joined) => Found::likely("forecast", joined),
-    }
+        Some(joined) => Found::likely(FORECAST, joined),
+    };
+    let corrected = found.value.as_ref().is_some_and(|j| j.altitude_correction_c.is_some());
+    if corrected { found } else { found.at_most(Certainty::Likely, "height_unknown") }
 }
 
 fn road(
@@ -395,14 +425,14 @@ fn road(
     now_ms: i64,
     weather: &Found<Joined>,
 ) -> Found<Road> {
-    let road = world.road(&there.fix, None, time_ms, now_ms);
+    let road = world.road(&there.fix, there.altitude_m, time_ms, now_ms);
     if road.condition == Condition::Unknown {
         return Found::unknown("weather_missing");
     }
     if road.surface_estimated {
         return Found::likely("derived_from_air_temperature", road);
     }
-    Found::certain("derived_from_weather", road).at_most(weather.certainty, "forecast")
+    Found::certain("derived_from_weather", road).at_most(weather.certainty, weather.reason)
 }
 
 fn law(

@@ -46,12 +46,16 @@ fn speed(mps: f64) -> (Measure, Value) {
 }
 
 fn look(claim: &Claim, car: Car, readings: &[Reading]) -> Context {
+    look_in(&WORLD, claim, car, readings)
+}
+
+fn look_in(world: &World, claim: &Claim, car: Car, readings: &[Reading]) -> Context {
     let around = Around {
         claim,
         car,
         readings,
         fitted_before: (None, None),
-        world: &WORLD,
+        world,
         now_ms: THEN_MS + 3_600_000,
     };
     Context::of(&around)
@@ -176,4 +180,36 @@ fn the_road_is_no_more_certain_than_its_weather() {
     let road = context.road.value.unwrap();
     assert_ne!(road.condition, Condition::Unknown);
     assert!(!road.surface_estimated || context.road.certainty == Certainty::Likely);
+}
+
+#[test]
+fn on_a_pass_the_road_is_that_of_the_pass_and_where_the_height_is_not_known_it_says_so() {
+    let world = crate::weather::rain_in_a_valley(THEN_MS);
+    let pass = Some((46.51, 8.45));
+    let at = |seconds: i64, lat: f64, altitude_m: Option<f64>| Reading {
+        time_ms: THEN_MS + seconds * 1_000,
+        seq: None,
+        fix: Fix::new(lat, 8.45, Some(5.0)),
+        measures: altitude_m.map(|m| (Measure::AltitudeM, Value::Number(m))).into_iter().collect(),
+    };
+    let found = |claimed, readings: &[Reading]| {
+        let context = look_in(&world, &claim(claimed), Car::Known, readings);
+        let correction_c = context.weather.value.as_ref().unwrap().altitude_correction_c;
+        let (weather, road) = (context.weather.reason, context.road.value.unwrap().condition);
+        (road, weather, context.road.certainty, correction_c)
+    };
+    let (certain, likely) = (Certainty::Certain, Certainty::Likely);
+    // 1,200 m above the valley that the weather was told for, between two fixes.
+    let drive = [at(-30, 46.509, Some(1_880.0)), at(30, 46.511, Some(1_920.0))];
+    let there = (Condition::Ice, "observed", certain, Some(-7.8));
+    assert_eq!(found(None, &drive), there);
+    assert_eq!(found(pass, &drive), there);
+    // The height was said a little before, near there; not where it was far away.
+    let before = [at(-300, 46.505, Some(1_900.0)), at(-10, 46.51, None)];
+    assert_eq!(found(None, &before), there);
+    let valley = [at(-800, 46.45, Some(700.0)), at(-10, 46.51, None)];
+    let uncorrected = (Condition::Wet, "height_unknown", likely, None);
+    assert_eq!(found(None, &valley), uncorrected);
+    let rest: Vec<Reading> = Vec::new();
+    assert_eq!(found(pass, &rest), uncorrected, "the place alone has no height");
 }

@@ -11,7 +11,7 @@ mod phenomena;
 use ingest::Fix;
 use serde::{Deserialize, Serialize};
 
-use crate::weather::{Feed, HOUR_MS, Row, Values};
+use crate::weather::{Feed, HOUR_MS, Higher, Row, Values};
 
 pub use flags::{Flags, Frost, Storm, beaufort};
 pub use phenomena::Phenomena;
@@ -108,25 +108,34 @@ pub struct Inputs {
     pub snowfall_cm: Option<f64>,
     pub recent_snowfall_cm: Option<f64>,
     pub phenomena: Option<Phenomena>,
+    /// The height above the sea that the temperatures hold for.
+    pub elevation_m: Option<f64>,
 }
 
 impl Inputs {
     /// From the weather at a place and time and in the hours before, as it was known at `now_ms`;
-    /// `altitude_m` is the place's height above the sea, where it is known.
+    /// at the height that it was told for.
     #[must_use]
-    pub fn as_of(
-        weather: &Feed,
-        fix: &Fix,
-        altitude_m: Option<f64>,
-        time_ms: i64,
-        now_ms: i64,
-    ) -> Option<Self> {
+    pub fn as_of(weather: &Feed, fix: &Fix, time_ms: i64, now_ms: i64) -> Option<Self> {
         let row = |back: i64| {
             let at_ms = time_ms - back * HOUR_MS;
-            weather.as_of_at(fix, altitude_m, at_ms, now_ms).map(|joined| joined.row)
+            weather.as_of(fix, at_ms, now_ms).map(|joined| joined.row)
         };
         let before: Vec<_> = (1..=LYING_HOURS).filter_map(row).collect();
         Some(Self::of(&row(0)?, &before))
+    }
+
+    /// The same for a road at that height, where it is known. What fell there is taken to be what
+    /// fell in the cell, as rain or as snow: only temperatures are corrected.
+    #[must_use]
+    pub fn at_altitude(mut self, altitude_m: Option<f64>) -> Self {
+        let higher = altitude_m.and_then(|to_m| Higher::than(self.elevation_m, to_m));
+        if let (Some(higher), Some(to_m)) = (higher, altitude_m) {
+            let Self { temperature_c, surface_temperature_c, dew_point_c, .. } = &mut self;
+            higher.correct(temperature_c, surface_temperature_c, dew_point_c);
+            self.elevation_m = Some(to_m);
+        }
+        self
     }
 
     /// From the row of the hour and those of the hours before it at the same place, in any order.
@@ -143,6 +152,7 @@ impl Inputs {
             snowfall_cm,
             recent_snowfall_cm: None,
             phenomena: phenomena_of(row),
+            elevation_m: row.elevation_m,
         };
         for earlier in before {
             let hours = (row.valid_ms - earlier.valid_ms) / HOUR_MS;

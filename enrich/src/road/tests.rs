@@ -134,6 +134,7 @@ prop_compose! {
             snowfall_cm: snow[0],
             recent_snowfall_cm: snow[1],
             phenomena,
+            elevation_m: None,
         }
     }
 }

@@ -176,3 +176,30 @@ fn what_nobody_saw_is_not_counted() {
     jump[1].fix = Fix::new(53.0, 5.1, Some(5.0));
     assert!(sum(&walked(&jump, &[])).km == 0.0, "111 km in ten seconds");
 }
+
+/// Over a pass: the road there is not the one of the valley that its weather is told for.
+#[test]
+fn a_road_is_judged_at_its_own_height() {
+    let world = crate::weather::rain_in_a_valley(THEN_MS);
+    let roads = |altitude_m: Option<f64>| {
+        let at = |n: i64| {
+            let mut reading = drive(n, Some(1), None);
+            reading.fix = Fix::new(46.51 + n as f64 * 20.0 / 111_195.0, 8.45, Some(5.0));
+            reading.measures.extend(altitude_m.map(|m| (Measure::AltitudeM, Value::Number(m))));
+            reading.measures.sort_by_key(|(measure, _)| *measure);
+            reading
+        };
+        let readings: Vec<Reading> = (0..60).map(at).collect();
+        let mut study = Study::default();
+        let there = Fix::new(46.51, 8.45, None);
+        let accidents = [None, there].map(|fix| Accident { time_ms: THEN_MS + 30_000, fix });
+        let mut walk = Walk::new(&world, &mut study, accidents.to_vec(), (0, i64::MAX));
+        readings.iter().for_each(|reading| walk.read(reading));
+        walk.finish();
+        assert_eq!(sum(&study).claims, 2);
+        study.groups().map(|(group, _)| group.road).collect::<Vec<_>>()
+    };
+    assert_eq!(roads(None), [Condition::Wet]);
+    assert_eq!(roads(Some(700.0)), [Condition::Wet]);
+    assert_eq!(roads(Some(1_900.0)), [Condition::Ice], "way and claims alike");
+}

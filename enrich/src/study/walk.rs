@@ -9,7 +9,8 @@ use jiff::tz::TimeZone;
 use super::{Group, Study, Tally};
 use crate::claim::HarshWatch;
 use crate::detect::tyres::{Tyre, possible};
-use crate::road::Condition;
+use crate::places::distance_m;
+use crate::road::{Condition, Inputs, Road};
 use crate::weather::{Cell, HOUR_MS};
 use crate::{Country, World};
 
@@ -28,7 +29,11 @@ const SPEED_GAP_MS: i64 = 60_000;
 /// A claim is of the road where its car was heard of this long before.
 const HEARD_MS: i64 = HOUR_MS;
 
-/// Roads remembered, by cell and hour: a car's week; when it is full it starts over.
+/// Where an insurer says it happened and where the car was are equally high up to here. Our own
+/// choice.
+const SAME_HEIGHT_M: f64 = 2_000.0;
+
+/// What roads are judged by, remembered by cell and hour: a car's week; when it is full it starts over.
 const ROADS: usize = 10_000;
 
 /// A claim, as far as the study goes.
@@ -52,10 +57,12 @@ pub struct Walk<'a> {
     tyre: Option<Tyre>,
     odometer: Option<(f64, i64)>,
     fix: Option<(Fix, i64)>,
+    /// With that fix.
+    altitude_m: Option<f64>,
     speed: Option<(f64, i64)>,
     country: Option<Country>,
     harsh: HarshWatch,
-    roads: HashMap<(Cell, i64), Condition>,
+    roads: HashMap<(Cell, i64), Option<Inputs>>,
 }
 
 impl<'a> Walk<'a> {
@@ -76,6 +83,7 @@ impl<'a> Walk<'a> {
             tyre: None,
             odometer: None,
             fix: None,
+            altitude_m: None,
             speed: None,
             country: None,
             harsh: HarshWatch::default(),
@@ -91,6 +99,7 @@ impl<'a> Walk<'a> {
         let harsh = self.harsh.read(reading).filter(|harsh| harsh.begins).count() as u64;
         if let Some(fix) = reading.fix {
             self.fix = Some((fix, reading.time_ms));
+            self.altitude_m = reading.number(Measure::AltitudeM);
             let here = self.world.atlas.locate(&fix);
             self.country = here.country.filter(|_| !here.at_sea);
         }
@@ -105,7 +114,7 @@ impl<'a> Walk<'a> {
     /// The car is somebody else's now: what it had said holds no more.
     pub fn forget(&mut self) {
         (self.tyre, self.odometer, self.speed) = (None, None, None);
-        (self.fix, self.country) = (None, None);
+        (self.fix, self.altitude_m, self.country) = (None, None, None);
         self.harsh = HarshWatch::default();
     }
 
@@ -148,7 +157,7 @@ impl<'a> Walk<'a> {
         let (Some(to), Some((from, since_ms))) = (reading.fix, self.fix) else { return 0.0 };
         let vague = |fix: &Fix| fix.accuracy_m.is_some_and(|metres| metres > VAGUE_M);
         let stands = reading.number(Measure::SpeedMps) == Some(0.0);
-        let metres = crate::places::distance_m(&from, &to);
+        let metres = distance_m(&from, &to);
         let passed_ms = time_ms - since_ms;
         let usable = passed_ms <= POSITIONS_GAP_MS && !vague(&from) && !vague(&to) && !stands;
         if usable && possible(0.0, metres, passed_ms) { metres } else { 0.0 }
@@ -168,8 +177,13 @@ impl<'a> Walk<'a> {
     }
 
     fn group(&mut self, time_ms: i64, elsewhere: Option<Fix>) -> Group {
-        let fix = elsewhere.or(self.fix.map(|(fix, _)| fix));
-        let road = fix.map_or(Condition::Unknown, |fix| self.road(&fix, time_ms));
+        let car = self.fix.map(|(fix, _)| fix);
+        let fix = elsewhere.or(car);
+        let road = fix.map_or(Condition::Unknown, |fix| {
+            let near = car.is_some_and(|car| distance_m(&car, &fix) <= SAME_HEIGHT_M);
+            let altitude_m = self.altitude_m.filter(|_| near);
+            self.road(&fix, altitude_m, time_ms)
+        });
         let country = match elsewhere {
             Some(fix) => self.world.atlas.locate(&fix).country,
             None => self.country,
@@ -180,12 +194,15 @@ impl<'a> Walk<'a> {
     }
 
     /// As it is known now: a study looks back.
-    fn road(&mut self, fix: &Fix, time_ms: i64) -> Condition {
+    fn road(&mut self, fix: &Fix, altitude_m: Option<f64>, time_ms: i64) -> Condition {
         if self.roads.len() >= ROADS {
             self.roads.clear();
         }
         let key = (Cell::of(fix.lat(), fix.lon()), time_ms.div_euclid(HOUR_MS));
-        let look = || self.world.road(fix, None, time_ms, i64::MAX / 2).condition;
-        *self.roads.entry(key).or_insert_with(look)
+        let look = || Inputs::as_of(&self.world.weather, fix, time_ms, i64::MAX / 2);
+        let inputs = *self.roads.entry(key).or_insert_with(look);
+        inputs.map_or(Condition::Unknown, |inputs| {
+            Road::assess(&inputs.at_altitude(altitude_m)).condition
+        })
     }
 }

@@ -62,23 +62,44 @@ impl Joined {
     /// kilometre up. Unchanged where the source did not say its height.
     #[must_use]
     pub fn at_altitude(mut self, altitude_m: f64) -> Self {
-        let on_ground = GROUND_M.contains(&altitude_m);
-        let Some(elevation_m) = self.row.elevation_m.filter(|_| on_ground) else {
-            return self;
-        };
-        let correction_c = tenth((elevation_m - altitude_m) * LAPSE_C_PER_M);
-        let values = &mut self.row.values;
-        for temperature in [&mut values.temperature_c, &mut values.surface_temperature_c] {
-            *temperature = temperature.map(|celsius| tenth(celsius + correction_c));
-        }
-        let dew_point_correction_c = (elevation_m - altitude_m) * DEW_POINT_LAPSE_C_PER_M;
-        values.dew_point_c = values.dew_point_c.map(|celsius| {
-            let moved_c = tenth(celsius + dew_point_correction_c);
-            // Air that cooled to its dew point has that temperature as its dew point.
-            values.temperature_c.map_or(moved_c, |air_c| moved_c.min(air_c))
-        });
-        self.altitude_correction_c = Some(correction_c);
+        let Some(higher) = Higher::than(self.row.elevation_m, altitude_m) else { return self };
+        let Values { temperature_c, surface_temperature_c, dew_point_c, .. } = &mut self.row.values;
+        higher.correct(temperature_c, surface_temperature_c, dew_point_c);
+        self.altitude_correction_c = Some(higher.correction_c());
         self
+    }
+}
+
+/// How much higher a place on the ground is than where temperatures were told for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Higher(f64);
+
+impl Higher {
+    /// `None` where the height of what was told is not known, or the place is not on the ground.
+    pub(crate) fn than(elevation_m: Option<f64>, altitude_m: f64) -> Option<Self> {
+        let elevation_m = elevation_m.filter(|_| GROUND_M.contains(&altitude_m))?;
+        Some(Self(altitude_m - elevation_m))
+    }
+
+    fn correction_c(self) -> f64 {
+        tenth(-self.0 * LAPSE_C_PER_M)
+    }
+
+    /// Of the air, the ground and the dew point.
+    pub(crate) fn correct(
+        self,
+        temperature_c: &mut Option<f64>,
+        surface_temperature_c: &mut Option<f64>,
+        dew_point_c: &mut Option<f64>,
+    ) {
+        for temperature in [&mut *temperature_c, surface_temperature_c] {
+            *temperature = temperature.map(|celsius| tenth(celsius + self.correction_c()));
+        }
+        *dew_point_c = dew_point_c.map(|celsius| {
+            let moved_c = tenth(celsius - self.0 * DEW_POINT_LAPSE_C_PER_M);
+            // Air that cooled to its dew point has that temperature as its dew point.
+            temperature_c.map_or(moved_c, |air_c| moved_c.min(air_c))
+        });
     }
 }
 
@@ -142,6 +163,36 @@ impl Feed {
 
 fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+/// Where it rains at 4 °C all day, told for a valley at 700 m: in the cell of 46.51, 8.45.
+#[cfg(test)]
+pub(crate) fn rain_in_a_valley(time_ms: i64) -> crate::World {
+    let hour = |hours: i64| Hour {
+        valid_ms: (time_ms.div_euclid(HOUR_MS) + hours) * HOUR_MS,
+        observed: true,
+        values: Values {
+            temperature_c: Some(4.0),
+            surface_temperature_c: Some(4.0),
+            dew_point_c: Some(3.5),
+            precipitation_mm: Some(1.0),
+            snowfall_cm: Some(0.0),
+            code: Some(61),
+            ..Values::default()
+        },
+    };
+    let mut rows = Rows::new(vec![Reach { source: "valley".into(), past_ms: 0, ahead_ms: 0 }]);
+    let series = Series {
+        cell: Cell::of(46.51, 8.45),
+        source: "valley".into(),
+        lat: 46.5,
+        lon: 8.4,
+        elevation_m: Some(700.0),
+        issued_ms: time_ms,
+        hours: (-12..=12).map(hour).collect(),
+    };
+    rows.learn(&series, i64::MIN);
+    crate::World { atlas: crate::places::Atlas::load(), weather: Feed::Rows(rows) }
 }
 
 #[cfg(test)]

@@ -19,15 +19,19 @@ const INNSBRUCK: (f64, f64) = (47.27, 11.39);
 impl Trial {
     /// From now on weather comes from a feed that answers when it is asked, and not before.
     fn has_slow_feed(&mut self) {
-        let reach = Reach { source: "slow".into(), past_ms: DAY_MS, ahead_ms: 4 * DAY_MS };
+        let reach = Reach { source: "slow".into(), past_ms: 3 * DAY_MS, ahead_ms: 4 * DAY_MS };
         self.writer_mut().core.world.weather = Feed::Rows(Rows::new(vec![reach]));
     }
 
     /// The feed answers about a place, from an hour on for two days.
-    fn brings(&mut self, (lat, lon): (f64, f64), from_ms: i64, temperature_c: f64) {
+    fn brings(&mut self, place: (f64, f64), from_ms: i64, temperature_c: f64) {
+        self.tells(place, from_ms, temperature_c, from_ms < NOW_MS);
+    }
+
+    fn tells(&mut self, (lat, lon): (f64, f64), from_ms: i64, temperature_c: f64, observed: bool) {
         let hour = |hour: i64| Hour {
             valid_ms: from_ms.div_euclid(HOUR_MS) * HOUR_MS + hour * HOUR_MS,
-            observed: from_ms < NOW_MS,
+            observed,
             values: Values {
                 temperature_c: Some(temperature_c),
                 dew_point_c: Some(temperature_c - 10.0),
@@ -121,12 +125,70 @@ fn a_claim_is_answered_without_its_weather_and_again_when_that_comes() {
     let [_, (1, revised)] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(
         (temperature_c(revised), &revised.told["weather"]["reason"]),
-        (Some(-3.0), &"observed".into())
+        (Some(-3.0), &"height_unknown".into())
     );
     assert_ne!(revised.told["road"]["reason"], "weather_missing");
     assert_eq!(trial.asked(), []);
     trial.brings(NETHERLANDS, THEN_MS + HOUR_MS, -4.0);
     assert_eq!(trial.told_of("winter_tyres").len(), 2, "what it has is not taken back");
+}
+
+/// A claim that was answered with a forecast of 4 °C.
+fn answered_by_a_forecast() -> Trial {
+    let mut trial = insured();
+    trial.has_slow_feed();
+    trial.at(NOW_MS);
+    trial.tells(NETHERLANDS, THEN_MS - HOUR_MS, 4.0, false);
+    trial.send("car-a", &[was_there(-5), was_there(5)]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.passes();
+    let answers = trial.told_of("winter_tyres");
+    let [(0, answer)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(
+        (&answer.told["weather"]["reason"], temperature_c(answer)),
+        (&"forecast".into(), Some(4.0))
+    );
+    trial
+}
+
+#[test]
+fn an_answer_by_a_forecast_is_revised_by_what_was_observed_unless_that_confirms_it() {
+    let cell = Cell::of(NETHERLANDS.0, NETHERLANDS.1);
+    // Where it is not as cold as that, nobody needs to hear of it; nor of another forecast.
+    let mut trial = answered_by_a_forecast();
+    assert_eq!(trial.asked(), [cell]);
+    trial.at(NOW_MS + HOUR_MS);
+    trial.tells(NETHERLANDS, THEN_MS, -2.0, false);
+    assert_eq!((trial.told_of("winter_tyres").len(), trial.asked()), (1, vec![cell]));
+    trial.tells(NETHERLANDS, THEN_MS + 1, 5.5, true);
+    trial.send("car-a", &[was_there(7)]);
+    trial.passes();
+    assert_eq!((trial.told_of("winter_tyres").len(), trial.asked()), (1, vec![]));
+
+    // Where it froze they do, also after a restart, once.
+    let mut trial = answered_by_a_forecast();
+    trial.restart();
+    trial.has_slow_feed();
+    trial.tells(NETHERLANDS, THEN_MS - HOUR_MS, 4.0, false);
+    assert_eq!((trial.told_of("winter_tyres").len(), trial.asked()), (1, vec![cell]));
+    trial.at(NOW_MS + HOUR_MS);
+    trial.tells(NETHERLANDS, THEN_MS, -2.0, true);
+    trial.tells(NETHERLANDS, THEN_MS + 1, -3.0, true);
+    let answers = trial.told_of("winter_tyres");
+    let [_, (1, revised)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(temperature_c(revised), Some(-2.0));
+    assert_ne!(revised.told["weather"]["reason"], "forecast");
+    assert_eq!(trial.asked(), []);
+}
+
+#[test]
+fn what_was_observed_is_waited_for_a_day() {
+    let mut trial = answered_by_a_forecast();
+    trial.at(NOW_MS + DAY_MS);
+    trial.passes();
+    assert_eq!(trial.asked(), []);
+    trial.tells(NETHERLANDS, THEN_MS, -2.0, true);
+    assert_eq!(trial.told_of("winter_tyres").len(), 1);
 }
 
 #[test]
