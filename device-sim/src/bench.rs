@@ -19,7 +19,8 @@ use crate::parts::Processes;
 use crate::publish::run_in_full;
 use crate::replay::publish_lines;
 use crate::scenario::{ClockSpec, Scenario, ScenarioError};
-use crate::server::{Process, Seen, Server, ServerError, Totals};
+use crate::server::{Identity, Process, Seen, Server, ServerError, Totals};
+use crate::setup::Setup;
 use crate::stats::lock;
 use crate::truth::Truth;
 use crate::verify::Limits;
@@ -37,6 +38,7 @@ pub struct Settings {
     pub protocol: Option<Mix<Protocol>>,
     pub qos: Option<Mix<Qos>>,
     pub window: Option<u16>,
+    pub connect_rate: Option<f64>,
     /// The server's HTTP side, for its totals and its clock.
     pub http: Option<String>,
     /// How long to wait for triggers that are missing.
@@ -60,6 +62,11 @@ pub enum BenchError {
     Server(#[from] ServerError),
     #[error("the scenario goes by the server's clock: say where that is with --http")]
     NoHttp,
+    #[error(
+        "the server's clock runs {0:.0} times as fast, so that a greeting at a venue is of no use before it \
+         arrives: start it with --clock-speed {MOST_SPEED_OF_VENUES} or less"
+    )]
+    TooFast(f64),
     #[error("cannot listen to triggers: {0}")]
     Listen(#[from] std::io::Error),
     #[error(
@@ -80,6 +87,10 @@ pub enum BenchError {
 /// from the future.
 const BEHIND: Duration = Duration::from_secs(3);
 
+/// A greeting is of use for half an hour of the fleet's time: of the 18 s on the wall that this is then,
+/// [`BEHIND`] takes three.
+const MOST_SPEED_OF_VENUES: f64 = 100.0;
+
 /// How long what was acknowledged may take to the server.
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -97,6 +108,9 @@ pub async fn bench(
     settings.fill(scenario, &mut options).await?;
     let server = settings.http.as_deref().map(Server::new);
     let before = totals(server.as_ref()).await?;
+    let identity = identity(server.as_ref()).await?;
+    let processes = settings.processes.map_or(1, Processes::count);
+    let setup = Setup::of(scenario, &options, processes, identity.as_ref());
     let listener = match scenario.verify {
         true => Some(Listener::start(&options, settings.record.take()).await?),
         false => None,
@@ -133,6 +147,8 @@ pub async fn bench(
                 events: scenario.judged_events(),
                 precision: scenario.limits.precision.unwrap_or(0.0),
                 recall: scenario.limits.recall.unwrap_or(0.0),
+                // What has to come when, `trigger_p99_ms` says.
+                in_time: 0.0,
                 ..Limits::default()
             };
             Some(listener.judge(&run, &limits, settings.grace).await?)
@@ -151,6 +167,7 @@ pub async fn bench(
         scale: settings.scale,
         command: settings.command,
         machine: Machine::here(),
+        setup: Some(setup),
         warm_up_s: scenario.warm_up_s,
         report: run.report,
         verdict,
@@ -184,6 +201,7 @@ impl Settings {
             options.qos = qos.clone();
         }
         options.window = self.window.unwrap_or(options.window);
+        options.connect_rate = self.connect_rate.unwrap_or(options.connect_rate);
         if let Some(seconds) = self.seconds {
             options.duration = Some(seconds);
         }
@@ -194,6 +212,9 @@ impl Settings {
             let behind_ms = if speed > 1.0 { BEHIND.as_secs_f64() * 1e3 * speed } else { 0.0 };
             options.clock_start = Some(ClockStart { ms: at.ms - behind_ms as i64, ..at });
             options.clock_speed = speed;
+            if scenario.venues_are_told && speed > MOST_SPEED_OF_VENUES {
+                return Err(BenchError::TooFast(speed));
+            }
             tracing::info!(speed, "going by the server's clock");
         }
         Ok(())
@@ -204,6 +225,11 @@ impl Settings {
 fn claim_lines(truths: &[Truth], insurer: &str) -> String {
     let lines = truths.iter().filter_map(|truth| claim_line(truth, insurer));
     lines.map(|line| format!("{line}\n")).collect()
+}
+
+async fn identity(server: Option<&Server>) -> Result<Option<Identity>, BenchError> {
+    let Some(server) = server.cloned() else { return Ok(None) };
+    Ok(Some(spawn_blocking(move || server.identity()).await??))
 }
 
 async fn totals(server: Option<&Server>) -> Result<Option<Totals>, BenchError> {

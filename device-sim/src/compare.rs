@@ -25,6 +25,7 @@ pub fn compare(a: &Outcome, b: &Outcome) -> String {
         Some((o.report.unacknowledged + o.report.unsent) as f64)
     });
     both("connections lost", &|o| Some(o.report.lost_connections as f64));
+    both("connections refused for now", &|o| Some(o.report.refused_connects as f64));
     let products = [a, b].into_iter().flat_map(|o| &o.verdict).flat_map(|v| v.products.keys());
     for product in products.collect::<std::collections::BTreeSet<_>>() {
         let score = |o: &Outcome| o.verdict.as_ref()?.products.get(product).cloned();
@@ -36,11 +37,45 @@ pub fn compare(a: &Outcome, b: &Outcome) -> String {
     both("server: % of a processor", &|o| Some(mean_and_most(&o.server.as_ref()?.usage)?.0));
     both("server: most MB", &|o| Some(mean_and_most(&o.server.as_ref()?.usage)?.1));
     both("simulator: % of a processor", &|o| Some(mean_and_most(&o.own_usage)?.0));
-    if (&a.scenario, a.seed, a.scale.to_bits()) != (&b.scenario, b.seed, b.scale.to_bits()) {
-        text += "\nwarning: the two are not runs of the same scenario, seed and scale\n";
-    }
-    if (&a.machine.cpu, a.machine.cores) != (&b.machine.cpu, b.machine.cores) {
-        text += "\nwarning: the two ran on different machines\n";
+    for warning in warnings(a, b) {
+        text += &format!("\nwarning: {warning}\n");
     }
     text
+}
+
+/// Why the two do not compare.
+fn warnings(a: &Outcome, b: &Outcome) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if (&a.scenario, a.seed, a.scale.to_bits()) != (&b.scenario, b.seed, b.scale.to_bits()) {
+        warnings.push("the two are not runs of the same scenario, seed and scale".to_owned());
+    }
+    if a.machine.version != b.machine.version {
+        let (a, b) = (&a.machine.version, &b.machine.version);
+        warnings.push(format!("the two differ in the simulator: A {a}, B {b}"));
+    } else if a.machine != b.machine {
+        let (a, b) = (&a.machine, &b.machine);
+        warnings.push(format!("the two ran on different machines: A {a}; B {b}"));
+    }
+    match (&a.setup, &b.setup) {
+        (Some(a), Some(b)) => {
+            let differences = a.differences(b).into_iter();
+            warnings.extend(differences.map(|what| format!("the two differ in the {what}")));
+        }
+        (None, None) => {}
+        (setup, _) => {
+            let silent = if setup.is_none() { "A" } else { "B" };
+            warnings.push(format!(
+                "{silent} does not say how it was run: it is of an older version, run it again"
+            ));
+        }
+    }
+    for (name, outcome) in [("A", a), ("B", b)] {
+        if let Some(late_ms) = outcome.limited_by_itself() {
+            warnings.push(format!(
+                "{name} was limited by the simulator, which made 1 % of the messages {late_ms:.0} ms late \
+                 or more: its latencies are too high"
+            ));
+        }
+    }
+    warnings
 }

@@ -2,6 +2,7 @@
 //! keeps each until it is acknowledged, over as many sessions as it takes.
 
 mod making;
+mod newcomers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,6 +20,8 @@ use crate::outbox::{Entry, Outbox};
 use crate::packet::{Ack, Hello, Incoming};
 use crate::publish::{Shared, Start, now_ms};
 use crate::session::{Session, SessionError};
+
+pub(crate) use newcomers::Newcomers;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
@@ -113,10 +116,16 @@ impl Connection {
     /// Connects, works until the session ends, and again; until nothing is owed.
     async fn live(&mut self) {
         let mut backoff = FIRST_BACKOFF;
+        let mut was_up = false;
         loop {
+            // Who was up before comes back at once, as after a network that failed.
+            if !was_up {
+                self.shared.newcomers.turn().await;
+            }
             let settled_before = self.shared.stats.settled();
             let error = match self.connect().await {
                 Ok(session) => {
+                    was_up = true;
                     self.shared.stats.connects.fetch_add(1, Relaxed);
                     self.outbox.rewind();
                     self.room_us = self.now_us();
@@ -125,24 +134,34 @@ impl Connection {
                         End::Done => return,
                         End::Trouble(trouble) => {
                             self.suffer(trouble).await;
+                            backoff = FIRST_BACKOFF;
                             continue;
                         }
                         End::Lost(error) => {
                             self.session = None;
                             self.shared.stats.lost_connections.fetch_add(1, Relaxed);
-                            error
+                            // A broker that lets in and throws out at once is not asked faster and
+                            // faster.
+                            if self.shared.stats.settled() > settled_before {
+                                backoff = FIRST_BACKOFF;
+                            }
+                            Some(error)
                         }
                     }
                 }
+                Err(error) if error.turned_away() => {
+                    self.shared.stats.refused_connects.fetch_add(1, Relaxed);
+                    // Where nobody is let in, it is no matter of too many.
+                    let nobody = self.shared.stats.connects.load(Relaxed) == 0;
+                    nobody.then_some(error)
+                }
                 Err(error) => {
                     self.shared.stats.failed_connects.fetch_add(1, Relaxed);
-                    error
+                    Some(error)
                 }
             };
-            self.shared.stats.failed(&error);
-            // A broker that lets in and throws out at once is not asked faster and faster.
-            if self.shared.stats.settled() > settled_before {
-                backoff = FIRST_BACKOFF;
+            if let Some(error) = error {
+                self.shared.stats.failed(&error);
             }
             sleep(backoff.mul_f64(0.5 + self.rng.f64())).await;
             backoff = (backoff * 2).min(LONGEST_BACKOFF);

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Which faults, and how often. Nothing by default.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
     /// Share of messages that are sent twice.

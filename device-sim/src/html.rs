@@ -277,6 +277,7 @@ fn counts(html: &mut String, outcome: &Outcome) -> std::fmt::Result {
         ("added by faults", r.extra),
         ("usable readings acknowledged at QoS 1 or 2", r.readings),
         ("connections made", r.connects),
+        ("connections refused for now", r.refused_connects),
         ("connections not made", r.failed_connects),
         ("connections lost", r.lost_connections),
         ("connections cut on purpose", r.cut_connections),

@@ -131,6 +131,7 @@ fn add_report(sum: &mut Report, part: Report) {
     sum.unsent += part.unsent;
     sum.dropped += part.dropped;
     sum.connects += part.connects;
+    sum.refused_connects += part.refused_connects;
     sum.failed_connects += part.failed_connects;
     sum.lost_connections += part.lost_connections;
     sum.cut_connections += part.cut_connections;

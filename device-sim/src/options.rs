@@ -80,6 +80,15 @@ pub enum Protocol {
     V5,
 }
 
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V3_1_1 => "3.1.1",
+            Self::V5 => "5",
+        })
+    }
+}
+
 impl FromStr for Protocol {
     type Err = MixError;
 
@@ -98,6 +107,16 @@ pub enum Qos {
     AtMostOnce,
     AtLeastOnce,
     ExactlyOnce,
+}
+
+impl fmt::Display for Qos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtMostOnce => "0",
+            Self::AtLeastOnce => "1",
+            Self::ExactlyOnce => "2",
+        })
+    }
 }
 
 impl FromStr for Qos {
@@ -142,6 +161,19 @@ impl<T: Copy> Mix<T> {
             at -= share;
         }
         self.0[self.0.len() - 1].0
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Mix<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0[..] {
+            [(only, _)] => only.fmt(f),
+            several => {
+                let parts: Vec<_> =
+                    several.iter().map(|(what, share)| format!("{what}={share}")).collect();
+                f.write_str(&parts.join(","))
+            }
+        }
     }
 }
 
@@ -214,6 +246,9 @@ pub struct Gate {
     pub go: oneshot::Receiver<()>,
 }
 
+/// New connections a second: brokers let in only so many newcomers at a time, Datanaut's 4,096 in 10 s.
+pub(crate) const CONNECT_RATE: f64 = 350.0;
+
 /// How [`run`](crate::run) publishes.
 #[derive(Debug)]
 pub struct Options {
@@ -232,6 +267,8 @@ pub struct Options {
     pub sources: Vec<IpAddr>,
     /// At most so many connections; a fleet of more devices shares them.
     pub connections: usize,
+    /// So many a second come up; who was up before comes back at once.
+    pub connect_rate: f64,
     /// At most so many messages of a connection wait for their acknowledgement, 1 to 100.
     /// More would cost memory and may be above what the broker receives at once.
     pub window: u16,
@@ -242,7 +279,7 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// Then wait so long for what is still to be sent or acknowledged.
     pub drain: Duration,
-    /// The schedule starts when all connections are up, or so long after the first. If there is
+    /// The schedule starts when all connections are up, or so long after all have had their turn. If there is
     /// a duration and no connection after so long, the run ends without having begun.
     pub settle: Duration,
     /// What the fleet's clock shows; the time of day, if `None`.
@@ -299,6 +336,7 @@ impl Options {
             keep_truths: false,
             login: Login::Device { password: None },
             connections: 1_000,
+            connect_rate: CONNECT_RATE,
             window: 50,
             duration: None,
             drain: Duration::from_secs(10),
@@ -322,6 +360,10 @@ mod tests {
         assert!((7_800..8_200).contains(&share(Qos::AtLeastOnce)));
         assert!((900..1_100).contains(&share(Qos::ExactlyOnce)));
         assert_eq!("3.1.1".parse(), Ok(Mix::all(Protocol::V3_1_1)));
+        assert_eq!(
+            (mix.to_string(), Mix::all(Protocol::V5).to_string()),
+            ("0=1,1=8,2=1".into(), "5".into())
+        );
         assert!("3".parse::<Mix<Qos>>().is_err() && "1=0".parse::<Mix<Qos>>().is_err());
     }
 

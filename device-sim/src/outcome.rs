@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::report::{Latency, Report};
 use crate::scenario::LimitSpec;
 use crate::server::{Totals, Usage};
+use crate::setup::Setup;
 use crate::stats::Second;
 use crate::verify::Verdict;
 
@@ -25,6 +26,9 @@ pub struct Outcome {
     /// Repeats the run.
     pub command: String,
     pub machine: Machine,
+    /// Nothing in reports of older versions.
+    #[serde(default)]
+    pub setup: Option<Setup>,
     pub warm_up_s: f64,
     pub report: Report,
     pub verdict: Option<Verdict>,
@@ -52,7 +56,7 @@ pub struct ServerSide {
 }
 
 /// Where the run took place.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     pub os: String,
     pub cpu: String,
@@ -79,6 +83,13 @@ impl Machine {
             memory_gb: (kb.unwrap_or_default() / 1024.0 / 1024.0 * 10.0).round() / 10.0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { os, cpu, cores, memory_gb, .. } = self;
+        write!(f, "{cpu}, {cores} cores, {memory_gb} GB, {os}")
     }
 }
 
@@ -183,15 +194,17 @@ impl Outcome {
         checks
     }
 
+    /// How late one in a hundred messages was made at least, where that is too late to believe the latencies.
+    pub(crate) fn limited_by_itself(&self) -> Option<f64> {
+        self.report.lag.map(|lag| lag.p99_ms).filter(|p99_ms| *p99_ms > LAG_LIMIT_MS)
+    }
+
     fn warnings_of(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Some(lag) = self.report.lag
-            && lag.p99_ms > LAG_LIMIT_MS
-        {
+        if let Some(late_ms) = self.limited_by_itself() {
             warnings.push(format!(
-                "the simulator itself was the limit: 1 % of messages were made {:.0} ms late or \
-                 more, so latencies are too high; use more processes, or another machine",
-                lag.p99_ms
+                "the simulator itself was the limit: 1 % of messages were made {late_ms:.0} ms late or \
+                 more, so latencies are too high; use more processes, or another machine"
             ));
         }
         let cores = self.machine.cores as f64;
@@ -243,12 +256,7 @@ impl fmt::Display for Outcome {
             "scenario        {} (seed {}, scale {})",
             self.scenario, self.seed, self.scale
         )?;
-        let machine = &self.machine;
-        writeln!(
-            f,
-            "machine         {}, {} cores, {} GB, {}",
-            machine.cpu, machine.cores, machine.memory_gb, machine.os
-        )?;
+        writeln!(f, "machine         {}", self.machine)?;
         write!(f, "{}", self.report)?;
         if let Some(verdict) = &self.verdict {
             write!(f, "{verdict}")?;

@@ -17,6 +17,8 @@ pub(crate) enum Incoming {
         receive_maximum: u16,
     },
     Unwelcome(String),
+    /// Not let in for now: it would be another time.
+    Busy(String),
     Acked(Ack),
     /// The first half of a QoS 2 acknowledgement.
     Received(Ack),
@@ -88,6 +90,7 @@ fn v3_incoming(packet: v4::Packet) -> Incoming {
     match packet {
         v4::Packet::ConnAck(ack) => match ack.code {
             v4::ConnectReturnCode::Success => Incoming::Welcome { receive_maximum: u16::MAX },
+            code @ v4::ConnectReturnCode::ServiceUnavailable => Incoming::Busy(format!("{code:?}")),
             code => Incoming::Unwelcome(format!("{code:?}")),
         },
         v4::Packet::PubAck(ack) => Incoming::Acked(fine(ack.pkid)),
@@ -113,13 +116,17 @@ fn v3_incoming(packet: v4::Packet) -> Incoming {
 }
 
 fn v5_incoming(packet: v5::Packet) -> Incoming {
-    use v5::{PubAckReason, PubCompReason, PubRecReason, SubscribeReasonCode};
+    use v5::{ConnectReturnCode, PubAckReason, PubCompReason, PubRecReason, SubscribeReasonCode};
     match packet {
         v5::Packet::ConnAck(ack) => match ack.code {
-            v5::ConnectReturnCode::Success => {
+            ConnectReturnCode::Success => {
                 let limit = ack.properties.and_then(|properties| properties.receive_max);
                 Incoming::Welcome { receive_maximum: limit.unwrap_or(u16::MAX).max(1) }
             }
+            code @ (ConnectReturnCode::ServerUnavailable
+            | ConnectReturnCode::ServerBusy
+            | ConnectReturnCode::QuotaExceeded
+            | ConnectReturnCode::ConnectionRateExceeded) => Incoming::Busy(format!("{code:?}")),
             code => Incoming::Unwelcome(format!("{code:?}")),
         },
         v5::Packet::PubAck(ack) => {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use crate::trigger::Trigger;
 use crate::truth::{Expect, Truth, What};
+use crate::venues;
 use crate::verify::Limits;
 
 /// What truth and trigger must agree in.
@@ -20,6 +21,7 @@ enum Key<'a> {
     },
     Entered(&'a str),
     Left(&'a str),
+    Arrived(&'a str),
     /// With the tread in tenths of a millimetre.
     Unfit {
         fitted: &'a str,
@@ -40,6 +42,7 @@ fn key_of_truth(truth: &Truth) -> Option<Key<'_>> {
         What::BorderCrossed { from, to } => Some(Key::Crossed { from, to }),
         What::RiskAreaEntered { area } => Some(Key::Entered(area)),
         What::RiskAreaLeft { area } => Some(Key::Left(area)),
+        What::GeofenceEntered { area } => Some(Key::Arrived(area)),
         What::TyresUnfit { fitted, tread_mm } => {
             Some(Key::Unfit { fitted, tread: tenths(*tread_mm) })
         }
@@ -68,6 +71,7 @@ fn key_of_trigger(trigger: &Trigger) -> Option<Key<'_>> {
         }
         "risk_area_entered" => Some(Key::Entered(trigger.area.as_deref()?)),
         "risk_area_left" => Some(Key::Left(trigger.area.as_deref()?)),
+        "geofence_entered" => Some(Key::Arrived(trigger.area.as_deref()?)),
         "tyres_unfit" => {
             let tyres = trigger.tyres.as_ref()?;
             let fitted = tyres.fitted.as_deref()?;
@@ -175,6 +179,7 @@ fn fits(truths: &[&Truth], triggers: &[&Trigger], limits: &Limits) -> Vec<(i64, 
     let most_ms = |truth: &Truth| {
         let another_ms = match truth.what {
             What::TyresUnfit { .. } => ANOTHER_FINDING_MS,
+            What::GeofenceEntered { .. } => venues::DOUBT_MS,
             _ => 0,
         };
         let reports_ms = 2 * truth.reports_every_ms;

@@ -67,6 +67,7 @@ pub async fn part(
     settings.fill(scenario, &mut options).await?;
     let fleet = scenario.fleet(settings.scale, options.seed)?.part(part);
     options.connections = options.connections.div_ceil(part.of);
+    options.connect_rate /= part.of as f64;
     options.client_prefix = format!("device-sim-{}-", part.index);
     // Faults differ from part to part, and are the same for the same part.
     options.seed = options.seed.wrapping_add((part.index as u64) << 48);
@@ -127,6 +128,10 @@ impl Processes {
     #[must_use]
     pub fn like_this(count: usize) -> Self {
         Self { count }
+    }
+
+    pub(crate) fn count(self) -> usize {
+        self.count
     }
 
     /// A process without devices would have nothing to do.

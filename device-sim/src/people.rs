@@ -13,6 +13,7 @@ use crate::reading::Kind;
 use crate::roads::{Network, place};
 use crate::thermostat::Thermostat;
 use crate::tracker::{Life, Tracker, flight};
+use crate::venues::Venue;
 
 /// Towns so far from any border that nobody gets there on foot or on the way to work.
 const INLAND: [&str; 20] = [
@@ -69,12 +70,17 @@ pub(crate) fn anything(
     match kind {
         Kind::Car => Thing::Car(Car::wanderer(Arc::clone(network), everyday, rng)),
         Kind::Tracker => {
+            let rest_s = (120.0, 3_600.0);
             let life = match rng.u8(..12) {
                 0..4 => Life::Strolls { runs: rng.bool() },
                 4 if everyday => return Thing::Tracker(flyer(rng)),
+                5 | 6 => {
+                    let guest = Tracker::guest(home, Venue::of(town), rng.bool(), rest_s, rng);
+                    return Thing::Tracker(guest);
+                }
                 _ => Life::Commutes { work: home.moved(2_500.0, 3_000.0), drives: rng.bool() },
             };
-            Thing::Tracker(Tracker::new(home, life, (120.0, 3_600.0), rng))
+            Thing::Tracker(Tracker::new(home, life, rest_s, rng))
         }
         Kind::Thermostat => {
             Thing::Thermostat(Thermostat::new(home, town.altitude_m, rng.f64() >= unheated, rng))
@@ -84,6 +90,11 @@ pub(crate) fn anything(
             Thing::Product(Product::new(model, (600.0, 20_000.0), rng))
         }
     }
+}
+
+/// The venues that guests come to, one a town.
+pub(crate) fn venues() -> impl Iterator<Item = Venue> {
+    INLAND.iter().filter_map(|name| Some(Venue::of(&PLACES[place(name)?])))
 }
 
 /// Somebody who flies to another country and back, with hours or days between.
@@ -99,11 +110,22 @@ fn flyer(rng: &mut Rng) -> Tracker {
 
 #[cfg(test)]
 mod tests {
-    use super::INLAND;
+    use super::{INLAND, venues};
+    use crate::places::PLACES;
     use crate::roads::place;
 
     #[test]
     fn every_town_that_people_live_in_exists() {
         assert!(INLAND.iter().all(|name| place(name).is_some()));
+    }
+
+    #[test]
+    fn nobody_comes_by_a_venue_but_its_guests() {
+        for venue in venues() {
+            for name in INLAND {
+                let metres = PLACES[place(name).unwrap()].position().distance_m(venue.at);
+                assert!(metres > 6_000.0, "{name} is {metres:.0} m from the {}", venue.name);
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::connection::{Connection, GOODBYE};
+use crate::connection::{Connection, GOODBYE, Newcomers};
 use crate::fleet::Fleet;
 use crate::merge::sparse;
 use crate::options::{Gate, Options};
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     /// So many connections are being made at once: a thousand at the same instant overrun the
     /// accept queue of most brokers.
     pub(crate) connecting: Semaphore,
+    /// When the next may come who was never up.
+    pub(crate) newcomers: Newcomers,
     ledger: Mutex<Ledger>,
 }
 
@@ -124,8 +126,10 @@ pub async fn run_in_full(
     let ledger = Mutex::new(Ledger::new(options.ledger.take(), options.keep_truths));
     let shards = if fleet.is_empty() { Vec::new() } else { fleet.split(options.connections) };
     let connections = shards.len();
+    let newcomers = Newcomers::at_rate(options.connect_rate);
     let shared = Arc::new(Shared {
         options,
+        newcomers,
         stats,
         start: watch::Sender::new(None),
         connecting: Semaphore::new(CONNECTING_AT_ONCE),
@@ -177,12 +181,13 @@ async fn give_the_start(shared: &Shared, connections: u64, gate: Option<Gate>) {
     let began = Instant::now();
     let mut first_up: Option<Instant> = None;
     let mut warned: Option<Instant> = None;
+    let all_up = shared.options.settle + shared.newcomers.all(connections);
     loop {
         let up = stats.connects.load(Relaxed);
         if up > 0 && first_up.is_none() {
             first_up = Some(Instant::now());
         }
-        if up >= connections || first_up.is_some_and(|at| at.elapsed() >= shared.options.settle) {
+        if up >= connections || first_up.is_some_and(|at| at.elapsed() >= all_up) {
             break;
         }
         let limited = shared.options.duration.is_some();

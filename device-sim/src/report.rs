@@ -59,6 +59,9 @@ pub struct Report {
     /// Given up because they were too old when the broker was back; only without an end.
     pub dropped: u64,
     pub connects: u64,
+    /// Turned away by a broker that was there, and tried again.
+    #[serde(default)]
+    pub refused_connects: u64,
     pub failed_connects: u64,
     pub lost_connections: u64,
     /// Cut on purpose.
@@ -107,6 +110,7 @@ pub(crate) fn report(
         unsent: offered.saturating_sub(generated),
         dropped: stats.dropped.load(Relaxed),
         connects: stats.connects.load(Relaxed),
+        refused_connects: stats.refused_connects.load(Relaxed),
         failed_connects: stats.failed_connects.load(Relaxed),
         lost_connections: stats.lost_connections.load(Relaxed),
         cut_connections: stats.cut_connections.load(Relaxed),
@@ -143,6 +147,7 @@ impl fmt::Display for Report {
             ("unsent", self.unsent),
             ("dropped", self.dropped),
             ("added by faults", self.extra),
+            ("refused connects", self.refused_connects),
             ("failed connects", self.failed_connects),
             ("lost connects", self.lost_connections),
             ("cut on purpose", self.cut_connections),

@@ -12,8 +12,8 @@ use crate::claims::ClaimRates;
 use crate::faults::Faults;
 use crate::fleet::{Fleet, Group, Timing};
 use crate::format::Format;
-use crate::options::{Mix, MixError, Options, Protocol, Qos};
-use crate::people::UNHEATED;
+use crate::options::{CONNECT_RATE, Mix, MixError, Options, Protocol, Qos};
+use crate::people::{UNHEATED, venues};
 use crate::reading::Kind;
 use crate::schedule::{Load, Phase};
 
@@ -33,7 +33,7 @@ pub struct Scenario {
     /// How long the rest may take.
     #[serde(default = "thirty")]
     pub drain_s: f64,
-    /// How long the connections may take to come up.
+    /// How long the connections may take to come up, after the time that `connect_rate` takes.
     #[serde(default = "thirty")]
     pub settle_s: f64,
     #[serde(default)]
@@ -49,6 +49,9 @@ pub struct Scenario {
     pub window: u16,
     /// At most so many; without it, one for each device.
     pub connections: Option<usize>,
+    /// New connections a second while they come up, over all processes.
+    #[serde(default = "connect_rate")]
+    pub connect_rate: f64,
     /// The demo fleet is part of it.
     #[serde(default)]
     pub demo: bool,
@@ -67,6 +70,9 @@ pub struct Scenario {
     /// The server knows the areas of risk that `device-sim areas` prints.
     #[serde(default)]
     pub areas_are_told: bool,
+    /// The server has the venues that `device-sim registry` prints for this scenario.
+    #[serde(default)]
+    pub venues_are_told: bool,
     #[serde(default)]
     pub limits: LimitSpec,
 }
@@ -143,6 +149,9 @@ fn thirty() -> f64 {
 fn window() -> u16 {
     50
 }
+fn connect_rate() -> f64 {
+    CONNECT_RATE
+}
 fn v5() -> String {
     "5".into()
 }
@@ -154,12 +163,13 @@ fn json() -> String {
 }
 
 /// The scenarios that ship.
-const SHIPPED: [(&str, &str); 6] = [
+const SHIPPED: [(&str, &str); 7] = [
     ("smoke", include_str!("../scenarios/smoke.toml")),
     ("morning-rush", include_str!("../scenarios/morning-rush.toml")),
     ("winter-week", include_str!("../scenarios/winter-week.toml")),
     ("reconnect-storm", include_str!("../scenarios/reconnect-storm.toml")),
     ("soak", include_str!("../scenarios/soak.toml")),
+    ("open-day", include_str!("../scenarios/open-day.toml")),
     ("crowd", include_str!("../scenarios/crowd.toml")),
 ];
 
@@ -249,6 +259,7 @@ impl Scenario {
         options.qos = qos;
         options.window = self.window;
         options.connections = self.connections.unwrap_or(usize::MAX);
+        options.connect_rate = self.connect_rate;
         options.duration = Some(Duration::from_secs_f64(self.seconds));
         options.warm_up = Duration::from_secs_f64(self.warm_up_s);
         options.drain = Duration::from_secs_f64(self.drain_s);
@@ -265,6 +276,7 @@ impl Scenario {
             ("frost_risk", self.weather_is_told),
             ("risk_area_entered", self.areas_are_told),
             ("risk_area_left", self.areas_are_told),
+            ("geofence_entered", self.venues_are_told),
             ("claim_reported", self.weather_is_told && self.claims.is_some()),
         ];
         let judged = events.into_iter().filter(|(_, judged)| *judged);
@@ -279,7 +291,7 @@ impl Scenario {
     /// and has consented.
     #[must_use]
     pub fn registry(&self, scale: f64) -> String {
-        let insurer = self.claims.as_ref().map_or("alpina", |rates| &rates.insurer);
+        let insurer = self.insurer();
         let mut text = format!(
             "# Made by `device-sim registry`: who owns the devices of a scenario.\n\n\
              [[insurer]]\nid = \"{insurer}\"\nname = \"{insurer}\"\n",
@@ -287,37 +299,46 @@ impl Scenario {
         if self.demo {
             for kind in [Kind::Car, Kind::Tracker, Kind::Thermostat, Kind::Product] {
                 let count = Fleet::demo(1).ids().filter(|id| id.starts_with(kind.name())).count();
-                text += &fleet_table(&format!("{}-", kind.name()), kind, (1, count, 2), insurer);
+                text += &self.fleet_table(&format!("{}-", kind.name()), kind, (1, count, 2));
             }
         }
         for group in &self.group {
             let count = ((group.count as f64 * scale) as usize).max(1);
-            text += &fleet_table(&group.prefix, group.kind, (0, count, 5), insurer);
+            text += &self.fleet_table(&group.prefix, group.kind, (0, count, 5));
+        }
+        if self.venues_are_told {
+            text.extend(venues().map(|venue| venue.geofence()));
         }
         text
     }
-}
 
-/// Numbered from `first` on, with so many digits.
-fn fleet_table(
-    prefix: &str,
-    kind: Kind,
-    (first, count, digits): (u32, usize, u32),
-    insurer: &str,
-) -> String {
-    let products = match kind {
-        Kind::Car => r#""travel", "winter_tyres", "pay_as_you_drive""#,
-        Kind::Tracker => r#""travel", "healthy_living""#,
-        Kind::Thermostat => r#""home""#,
-        Kind::Product => r#""product_usage""#,
-    };
-    format!(
-        "\n[[fleet]]\nprefix = \"{prefix}\"\nkind = \"{}\"\nfirst = {first}\ncount = {count}\n\
+    fn insurer(&self) -> &str {
+        self.claims.as_ref().map_or("alpina", |rates| &rates.insurer)
+    }
+
+    /// Numbered from `first` on, with so many digits.
+    fn fleet_table(
+        &self,
+        prefix: &str,
+        kind: Kind,
+        (first, count, digits): (u32, usize, u32),
+    ) -> String {
+        let insurer = self.insurer();
+        let products = match kind {
+            Kind::Car => r#""travel", "winter_tyres", "pay_as_you_drive""#,
+            Kind::Tracker if self.venues_are_told => r#""travel", "healthy_living", "venue""#,
+            Kind::Tracker => r#""travel", "healthy_living""#,
+            Kind::Thermostat => r#""home""#,
+            Kind::Product => r#""product_usage""#,
+        };
+        format!(
+            "\n[[fleet]]\nprefix = \"{prefix}\"\nkind = \"{}\"\nfirst = {first}\ncount = {count}\n\
          digits = {digits}\ninsurer = \"{insurer}\"\nproducts = [{products}]\n\
          since = \"2010-01-01T00:00:00Z\"\nhome = \"DE\"\ncovers = [\"AT\", \"NL\"]\n\
          wording = \"sim-1\"\n",
-        kind.name(),
-    )
+            kind.name(),
+        )
+    }
 }
 
 impl PhaseSpec {

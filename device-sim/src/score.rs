@@ -83,7 +83,7 @@ fn latency_ms(truth: &Truth, trigger: &Trigger, clock: Clock) -> Option<f64> {
     let entered_ms = trigger.known_from.unwrap_or(truth.at).as_millisecond();
     let shown_ms = match &truth.what {
         What::BorderCrossed { .. } => entered_ms + DWELL_MS.max(truth.reports_every_ms),
-        What::RiskAreaEntered { .. } | What::RiskAreaLeft { .. } => {
+        What::RiskAreaEntered { .. } | What::RiskAreaLeft { .. } | What::GeofenceEntered { .. } => {
             entered_ms + areas::DWELL_MS.max(truth.reports_every_ms)
         }
         What::FrostRisk { .. } => {

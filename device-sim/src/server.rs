@@ -1,6 +1,7 @@
 //! The server's own word: its totals and clock over HTTP, and what it costs where it can be seen.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ pub enum ServerError {
     Http { url: String, error: Box<ureq::Error> },
     #[error("{0} does not say what its clock shows")]
     NoClock(String),
+    #[error("{0} does not say who it is at /v1/status: give the HTTP side of a Datanaut server")]
+    NoIdentity(String),
     #[error("{0} has no datanaut_readings_received_total")]
     NoTotals(String),
 }
@@ -69,6 +72,14 @@ struct Status {
     now: Timestamp,
 }
 
+/// Who the server is.
+#[derive(Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) version: String,
+    /// Where its own broker listens.
+    pub(crate) mqtt: SocketAddr,
+}
+
 impl Server {
     pub(crate) fn new(base: &str) -> Self {
         Self { base: base.trim_end_matches('/').to_owned() }
@@ -112,6 +123,11 @@ impl Server {
         // Nobody sets a clock to run 1.003 times as fast.
         let whole = speed.round().max(1.0);
         Ok((second, if (speed / whole - 1.0).abs() < 0.02 { whole } else { speed }))
+    }
+
+    pub(crate) fn identity(&self) -> Result<Identity, ServerError> {
+        serde_json::from_str(&self.get("/v1/status")?)
+            .map_err(|_| ServerError::NoIdentity(self.base.clone()))
     }
 
     fn now(&self) -> Result<ClockStart, ServerError> {

@@ -30,6 +30,8 @@ pub(crate) enum SessionError {
     HungUp,
     #[error("the broker does not let us in: {0}")]
     Unwelcome(String),
+    #[error("the broker lets nobody in for now: {0}")]
+    Busy(String),
     #[error("the broker said goodbye: {0}")]
     Goodbye(String),
     #[error("the broker did not answer the first packet with a welcome")]
@@ -41,10 +43,18 @@ pub(crate) enum SessionError {
 }
 
 impl SessionError {
+    /// The broker is there and lets in nobody for now, as with too many newcomers at a time. Many just hang up.
+    pub(crate) fn turned_away(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::NoV5) || self.is_an_end()
+    }
+
     fn is_an_end(&self) -> bool {
         match self {
             Self::HungUp => true,
-            Self::Io(error) => error.kind() == io::ErrorKind::ConnectionReset,
+            Self::Io(error) => {
+                use io::ErrorKind::{BrokenPipe, ConnectionReset};
+                matches!(error.kind(), ConnectionReset | BrokenPipe)
+            }
             _ => false,
         }
     }
@@ -114,6 +124,7 @@ impl Session {
                     Ok(session)
                 }
                 Incoming::Unwelcome(reason) => Err(SessionError::Unwelcome(reason)),
+                Incoming::Busy(reason) => Err(SessionError::Busy(reason)),
                 _ => Err(SessionError::NoWelcome),
             }
         };

@@ -61,6 +61,8 @@ pub(crate) struct Stats {
     pub(crate) refused: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) connects: AtomicU64,
+    /// The broker was there and turned them away.
+    pub(crate) refused_connects: AtomicU64,
     pub(crate) failed_connects: AtomicU64,
     pub(crate) lost_connections: AtomicU64,
     /// On purpose.
@@ -91,6 +93,7 @@ impl Stats {
             refused: zero(),
             dropped: zero(),
             connects: zero(),
+            refused_connects: zero(),
             failed_connects: zero(),
             lost_connections: zero(),
             cut_connections: zero(),

@@ -9,6 +9,7 @@ use crate::noise::{GpsError, between, normal};
 use crate::places::Country;
 use crate::reading::{Fix, Reading, TimeFormat, Value};
 use crate::truth::{Found, What};
+use crate::venues::{Arrivals, Venue};
 use crate::weather::local_hour;
 
 /// How its person lives.
@@ -16,7 +17,7 @@ use crate::weather::local_hour;
 pub(crate) enum Life {
     /// Walks or runs rounds of some hundred metres about home.
     Strolls { runs: bool },
-    /// Goes to work and back by bicycle or car.
+    /// Goes to work, or wherever it is, and back by bicycle or car.
     Commutes { work: Position, drives: bool },
     /// Rides a train there and back.
     Rides { line: Path },
@@ -46,6 +47,9 @@ pub(crate) struct Tracker {
     charging: bool,
     seq: u64,
     borders: Borders,
+    /// Of somebody who visits a venue.
+    arrivals: Option<Arrivals>,
+    arrived: Vec<Found>,
     /// A reflection that the receiver takes for the way from the satellite.
     jump: Option<Jump>,
     goals: Goals,
@@ -100,6 +104,8 @@ impl Tracker {
             charging: false,
             seq: 0,
             borders: Borders::default(),
+            arrivals: None,
+            arrived: Vec::new(),
             jump: None,
             goals: Goals::default(),
         };
@@ -114,6 +120,18 @@ impl Tracker {
         let speed_mps = path.speed_mps(along_m, self.pace.temper, self.pace.brake_mps2);
         self.motion = Motion::new(path, along_m, speed_mps);
         self
+    }
+
+    /// A tracker of somebody who visits a venue and goes home again.
+    pub(crate) fn guest(
+        home: Position,
+        venue: Venue,
+        drives: bool,
+        rest_s: (f64, f64),
+        rng: &mut Rng,
+    ) -> Self {
+        let there = Life::Commutes { work: venue.at, drives };
+        Self { arrivals: Some(Arrivals::at(venue)), ..Self::new(home, there, rest_s, rng) }
     }
 
     /// What the tracker reports at `now_ms`.
@@ -152,6 +170,10 @@ impl Tracker {
     pub(crate) fn found(&mut self, finished: bool) -> Vec<Found> {
         let mut found = if finished { self.borders.finish() } else { self.borders.take() };
         found.append(&mut self.goals.found);
+        found.append(&mut self.arrived);
+        if finished {
+            found.extend(self.arrivals.as_mut().and_then(Arrivals::finish));
+        }
         found
     }
 
@@ -169,6 +191,8 @@ impl Tracker {
     fn fix(&mut self, now_ms: i64, gap_s: f64, activity: &str, rng: &mut Rng) -> Fix {
         self.borders.report(now_ms, &self.motion);
         let truth = self.motion.at().0;
+        let arrived = self.arrivals.as_mut().and_then(|arrivals| arrivals.report(now_ms, truth));
+        self.arrived.extend(arrived);
         let (position, accuracy_m) = self.gps.fix(truth, now_ms, self.gps_sigma_m, rng);
         if self.jump.is_some_and(|jump| now_ms >= jump.until_ms) {
             self.jump = None;

@@ -71,6 +71,10 @@ pub enum What {
     RiskAreaLeft {
         area: String,
     },
+    /// Into a venue, by its name.
+    GeofenceEntered {
+        area: String,
+    },
     /// A car has parked.
     TripEnded {
         lasted_s: f64,
@@ -132,6 +136,7 @@ impl What {
             Self::TyresUnfit { .. } | Self::ClaimReported { .. } | Self::Driven { .. } => {
                 "winter_tyres"
             }
+            Self::GeofenceEntered { .. } => "venue",
             Self::TripEnded { .. } | Self::HarshBraking { .. } => "pay_as_you_drive",
             Self::FrostRisk { .. } => "home",
             Self::GoalReached { .. } => "healthy_living",
@@ -147,6 +152,7 @@ impl What {
             Self::TyresUnfit { .. } => "tyres_unfit",
             Self::RiskAreaEntered { .. } => "risk_area_entered",
             Self::RiskAreaLeft { .. } => "risk_area_left",
+            Self::GeofenceEntered { .. } => "geofence_entered",
             Self::TripEnded { .. } => "trip_ended",
             Self::HarshBraking { .. } => "harsh_braking",
             Self::ClaimReported { .. } => "claim_reported",

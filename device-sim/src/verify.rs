@@ -19,7 +19,7 @@ use crate::truth::Truth;
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The events to judge. Tyres, claims and frost need a server that goes by the simulated weather, areas
-    /// of risk one that was told them; claims also have to be reported to it.
+    /// of risk and venues one that was told them; claims also have to be reported to it.
     pub events: Vec<String>,
     /// A trigger may be so far off in when it happened, or two reports of the device, if that is
     /// more.
@@ -29,6 +29,8 @@ pub struct Limits {
     /// The share of triggers that must be right, and of happenings that must be found.
     pub precision: f64,
     pub recall: f64,
+    /// The share of what was found that must not be late.
+    pub in_time: f64,
 }
 
 impl Default for Limits {
@@ -39,6 +41,7 @@ impl Default for Limits {
             late: Duration::from_secs(10),
             precision: 0.99,
             recall: 0.99,
+            in_time: 0.99,
         }
     }
 }
@@ -101,13 +104,14 @@ pub struct Wrong {
 }
 
 /// Products and events that triggers are about and the ledger speaks of.
-pub const JUDGEABLE: [(&str, &str); 6] = [
+pub const JUDGEABLE: [(&str, &str); 7] = [
     ("travel", "border_crossed"),
     ("travel", "risk_area_entered"),
     ("travel", "risk_area_left"),
     ("winter_tyres", "tyres_unfit"),
     ("winter_tyres", "claim_reported"),
     ("home", "frost_risk"),
+    ("venue", "geofence_entered"),
 ];
 
 /// Judges `recorded` triggers by the `truths`. The clock of the fleet ran `clock_speed` times as
@@ -152,6 +156,7 @@ pub fn judge(truths: &[Truth], recorded: &[Recorded], limits: &Limits, clock: Cl
         score.withdrawn = withdrawn.get(product).copied().unwrap_or_default();
         verdict.passed &= score.precision >= limits.precision
             && score.recall >= limits.recall
+            && (score.found - score.late) as f64 >= limits.in_time * score.found as f64
             && score.doubled == 0;
         verdict.products.insert(product.to_owned(), score);
     }
@@ -297,5 +302,7 @@ impl fmt::Display for Verdict {
     }
 }
 
+#[cfg(test)]
+mod kinds;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use device_sim::{Fleet, Kind, Message, Rate, Scenario};
+use device_sim::{Expect, Fleet, Kind, Message, Rate, Scenario, What};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -363,4 +363,23 @@ fn a_car_looks_closer_for_a_minute_after_something_has_happened() {
     }
     // Borders, accidents, and the hardest braking.
     assert!(bursts > 50 && rare > 20 * 1_000, "{bursts} bursts, {rare} readings besides");
+}
+
+#[test]
+fn guests_come_to_venues_and_are_to_be_greeted_once() {
+    let scenario = Scenario::load("open-day").unwrap();
+    let mut fleet = scenario.fleet(0.1, 1).unwrap();
+    fleet.start(START_MS + 9 * 3_600_000);
+    let mut greetings: HashMap<String, Vec<Expect>> = HashMap::new();
+    while fleet.due_us().is_some_and(|due_us| due_us < 7_200 * SECOND_US) {
+        fleet.next(0).unwrap();
+        for truth in fleet.take_truths() {
+            if let What::GeofenceEntered { area } = &truth.what {
+                assert!(scenario.registry(0.1).contains(area), "{area} is in no registry");
+                greetings.entry(truth.device.to_string()).or_default().push(truth.expect);
+            }
+        }
+    }
+    assert!(greetings.len() > 3, "{greetings:?}");
+    assert!(greetings.values().all(|expect| expect == &[Expect::Trigger]), "{greetings:?}");
 }

@@ -211,6 +211,33 @@ fn a_broker_that_is_away_is_reported_and_does_not_hold_up_the_end() {
 }
 
 #[test]
+fn who_is_turned_away_at_first_tries_again_and_that_is_no_error() {
+    let broker = StandIn::start(usize::MAX);
+    // Two of three are hung up on, until all others are in.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let behind = broker.clone();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let turned_away = number % 3 > 0 && number < 30;
+            let serving = behind.clone();
+            if !turned_away {
+                thread::spawn(move || serving.serve(stream, usize::MAX));
+            }
+        }
+    });
+    let mut options = broker.options();
+    options.broker.port = port;
+    options.settle = Duration::from_secs(60);
+    options.duration = Some(Duration::from_millis(500));
+    let fleet = Fleet::load(Kind::Car, 20, "sim-car-", Rate::PerSecond(100.0), 1);
+    let report = publish(fleet, options, std::future::pending());
+    assert_eq!((report.connects, report.refused_connects), (20, 20), "{report}");
+    assert_eq!((report.failed_connects, report.lost_connections), (0, 0), "{report}");
+    assert_eq!(report.acknowledged, report.offered, "{report}");
+}
+
+#[test]
 fn a_broker_that_does_not_speak_mqtt_5_is_not_left_unexplained() {
     // It hangs up on whoever comes.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -213,6 +213,27 @@ def test_a_day_of_people_and_houses_is_told_as_its_ledger_says(tmp_path):
     assert {"goal_reached", "faulted", "runs_low"} <= set(verdict["without_trigger"])
 
 
+def test_guests_are_greeted_once_as_the_ledger_says(tmp_path):
+    """An hour of them in a minute, by day."""
+    clock = ["--clock-start", "2026-01-12T09:00:00Z", "--clock-speed", "60"]
+    with Datanaut(tmp_path, *clock, registry=registry_of("open-day", tmp_path)) as server:
+        flags = ["--scale", "0.5", "--seconds", "60"]
+        code, report, out = run_scenario(server, tmp_path, "open-day", *flags)
+    assert code == 0 and report["passed"], out
+    venue = report["verdict"]["products"]["venue"]
+    assert venue["found"] == venue["expected"] > 10 and venue["false"] == venue["doubled"] == 0
+    assert "geofence_entered" not in report["verdict"]["without_trigger"]
+
+
+def test_a_clock_too_fast_for_greetings_begins_no_run(tmp_path):
+    with Datanaut(tmp_path, "--clock-speed", "1440", registry=registry_of("open-day", tmp_path)) as server:
+        code, _, err = run(
+            BINARIES / "device-sim", "run", "open-day", "--broker", server.broker,
+            "--http", f"http://127.0.0.1:{server.http}",
+        )
+    assert code == 1 and "--clock-speed 100 or less" in err, err
+
+
 def test_two_runs_can_be_compared(tmp_path):
     """One of them from two processes, which are counted together."""
     reports = []
@@ -233,7 +254,8 @@ def test_two_runs_can_be_compared(tmp_path):
             reports.append(folder / "report.json")
     code, out, _ = run(BINARIES / "device-sim", "compare", *reports)
     assert code == 0 and "acknowledged a second" in out
-    assert "not runs of the same scenario" in out
+    assert "not runs of the same scenario" in out and "processes: A 1, B 2" in out
+    assert "the server's own" in (tmp_path / "1" / "report.json").read_text()
 
 
 def test_a_limit_that_does_not_hold_fails_the_run_and_a_mistake_begins_none(tmp_path):

@@ -43,6 +43,14 @@ pub(crate) struct Connect {
     /// Unacknowledged messages a connection may have, 1 to 100 [default: 50]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) window: Option<u16>,
+    /// New connections a second while they come up [default: 350]
+    #[arg(long, value_parser = parse_connect_rate, value_name = "RATE")]
+    pub(crate) connect_rate: Option<f64>,
+}
+
+fn parse_connect_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.1..=1e6).contains(rate));
+    rate.ok_or_else(|| "give 0.1 to 1000000 connections a second".into())
 }
 
 impl Connect {
@@ -64,6 +72,7 @@ impl Connect {
         }
         options.sources = self.sources.clone();
         options.window = self.window.unwrap_or(options.window);
+        options.connect_rate = self.connect_rate.unwrap_or(options.connect_rate);
         options.seed = self.seed();
         options.login = match (&self.username, &self.password) {
             _ if self.anonymous => Login::Anonymous,

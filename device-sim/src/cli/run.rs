@@ -12,7 +12,7 @@ use super::connect::{Connect, append_to, create, ensure_connected, interrupted, 
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
-    /// smoke, morning-rush, winter-week, reconnect-storm, soak, crowd, or a TOML file; without one, the
+    /// smoke, morning-rush, winter-week, reconnect-storm, soak, open-day, crowd, or a TOML file; without one, the
     /// demo fleet as it lives
     scenario: Option<String>,
     #[command(flatten)]
@@ -108,6 +108,7 @@ async fn run_scenario(name: &str, args: &RunArgs) -> Result<ExitCode> {
         protocol: args.connect.mqtt.clone(),
         qos: args.connect.qos.clone(),
         window: args.connect.window,
+        connect_rate: args.connect.connect_rate,
         http: more.http.clone(),
         grace: seconds(more.grace)?,
         command: command_line(),

@@ -34,8 +34,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_delimiter = ',', value_name = "PREFIXES")]
     devices: Vec<String>,
     /// The events to judge: border_crossed; tyres_unfit and frost_risk, if the server goes by the
-    /// simulated weather; claim_reported, if claims are reported to it as well; risk_area_entered and risk_area_left, if it
-    /// knows the areas
+    /// simulated weather; claim_reported, if claims are reported to it as well; risk_area_entered, risk_area_left and
+    /// geofence_entered, if it knows the areas and the venues
     #[arg(long, value_delimiter = ',', default_value = "border_crossed", value_name = "EVENTS")]
     events: Vec<String>,
     /// How long to wait for what is missing when the ledger has ended
@@ -53,7 +53,7 @@ struct LimitArgs {
     /// A trigger may be so many seconds off in when it happened (or two reports of the device)
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
     tolerance: f64,
-    /// A trigger is late when it comes so many seconds after it could be known
+    /// A trigger is late when it comes so many seconds (on the wall) after it could be known
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     late: f64,
     /// The share of triggers that must be right
@@ -62,6 +62,9 @@ struct LimitArgs {
     /// The share of happenings that must be found
     #[arg(long, default_value_t = 0.99, value_name = "SHARE")]
     recall: f64,
+    /// The share of what was found that must not be late
+    #[arg(long, default_value_t = 0.99, value_name = "SHARE")]
+    in_time: f64,
 }
 
 impl LimitArgs {
@@ -76,6 +79,7 @@ impl LimitArgs {
             late: seconds(self.late)?,
             precision: self.precision,
             recall: self.recall,
+            in_time: self.in_time,
         })
     }
 }

@@ -4,13 +4,29 @@ use jiff::Timestamp;
 
 use super::{Machine, Outcome, ServerSide};
 use crate::compare;
+use crate::faults::Faults;
 use crate::report::{Latency, Report};
 use crate::scenario::LimitSpec;
 use crate::server::{Totals, Usage};
+use crate::setup::Setup;
 use crate::verify::{Score, Verdict};
 
 fn latency(p99_ms: f64) -> Latency {
     Latency { p50_ms: 1.0, p90_ms: 1.5, p99_ms, p999_ms: p99_ms, max_ms: p99_ms }
+}
+
+fn setup() -> Setup {
+    Setup {
+        broker: "the server's own".into(),
+        server: Some("0.1.0".into()),
+        seconds: 60.0,
+        processes: 1,
+        groups: vec!["10 car: json, a reading every 1 s".into()],
+        mqtt: "5".into(),
+        qos: "1".into(),
+        window: 50,
+        faults: Faults::default(),
+    }
 }
 
 /// A run in which all went well.
@@ -31,6 +47,7 @@ fn good() -> Outcome {
         unsent: 0,
         dropped: 0,
         connects: 10,
+        refused_connects: 0,
         failed_connects: 0,
         lost_connections: 0,
         cut_connections: 0,
@@ -71,6 +88,7 @@ fn good() -> Outcome {
         scale: 1.0,
         command: String::new(),
         machine: Machine { cores: 2, ..Machine::here() },
+        setup: Some(setup()),
         warm_up_s: 0.0,
         report,
         verdict: Some(verdict),
@@ -181,4 +199,48 @@ fn what_is_compared_is_named_where_it_is_not_the_same() {
     let text = compare(&a, &b);
     assert!(text.contains("not runs of the same scenario"), "{text}");
     assert!(text.lines().any(|line| line.starts_with("travel: recall") && line.contains('-')));
+}
+
+#[test]
+fn runs_that_do_not_compare_say_in_what_they_differ() {
+    let warned = |spoil: Spoil| {
+        let (a, mut b) = (good(), good());
+        spoil(&mut b);
+        let warning = |line: &str| line.strip_prefix("warning: ").map(str::to_owned);
+        compare(&a, &b).lines().filter_map(warning).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(|_| {}), [""; 0]);
+    let one: [(&str, Spoil); 14] = [
+        ("not runs of the same scenario", |o| o.seed = 2),
+        ("machine", |o| o.machine.memory_gb = 512.0),
+        ("machine", |o| o.machine.cores = 64),
+        ("simulator: A 0.", |o| o.machine.version = "9.9.9".into()),
+        ("broker: A the server's own, B another than the server's", |o| {
+            o.setup.as_mut().unwrap().broker = "another than the server's".into();
+        }),
+        ("server: A 0.1.0, B 0.2.0", |o| o.setup.as_mut().unwrap().server = Some("0.2.0".into())),
+        ("server: A 0.1.0, B not asked", |o| o.setup.as_mut().unwrap().server = None),
+        ("seconds: A 60, B 30", |o| o.setup.as_mut().unwrap().seconds = 30.0),
+        ("processes: A 1, B 3", |o| o.setup.as_mut().unwrap().processes = 3),
+        ("devices: A 10 car: json", |o| {
+            o.setup.as_mut().unwrap().groups = vec!["9 car: cbor".into()]
+        }),
+        ("MQTT: A 5, B 5=3,3.1.1=1", |o| o.setup.as_mut().unwrap().mqtt = "5=3,3.1.1=1".into()),
+        ("QoS: A 1, B 2", |o| o.setup.as_mut().unwrap().qos = "2".into()),
+        ("window: A 50, B 10", |o| o.setup.as_mut().unwrap().window = 10),
+        ("faults: A none, B duplicates 0.1", |o| {
+            o.setup.as_mut().unwrap().faults.duplicates = 0.1;
+        }),
+    ];
+    for (what, spoil) in one {
+        let warnings = warned(spoil);
+        assert!(warnings.len() == 1 && warnings[0].contains(what), "{what}: {warnings:?}");
+    }
+    let limited = warned(|o| o.report.lag = Some(latency(35.0)));
+    assert!(
+        limited.len() == 1 && limited[0].contains("B was limited by the simulator"),
+        "{limited:?}"
+    );
+    let older = warned(|o| o.setup = None);
+    assert!(older.len() == 1 && older[0].contains("B does not say"), "{older:?}");
 }

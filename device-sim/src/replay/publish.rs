@@ -217,9 +217,9 @@ impl Publisher<'_> {
     fn end_of(&self, error: SessionError) -> End {
         let broker = &self.target.broker;
         match error {
-            SessionError::Unwelcome(reason) if reason != "ServiceUnavailable" => End::Final(
-                anyhow!("{broker} does not let us in ({reason}): check --user and --password"),
-            ),
+            SessionError::Unwelcome(reason) => End::Final(anyhow!(
+                "{broker} does not let us in ({reason}): check --user and --password"
+            )),
             other => End::Lost(anyhow!("no connection to {broker}: {other}")),
         }
     }

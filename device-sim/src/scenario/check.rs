@@ -29,6 +29,7 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     within("warm_up_s", scenario.warm_up_s, 0.0, LONGEST_S)?;
     within("drain_s", scenario.drain_s, 0.0, LONGEST_S)?;
     within("settle_s", scenario.settle_s, 0.0, LONGEST_S)?;
+    within("connect_rate", scenario.connect_rate, 0.1, 1e6)?;
     if scenario.connections == Some(0) {
         return Err("connections = 0: give 1 or more, or leave it out".into());
     }
@@ -51,6 +52,10 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     }
     scenario.claims.as_ref().map_or(Ok(()), check_claims)?;
     check_faults(&scenario.faults)?;
+    if scenario.venues_are_told && scenario.faults.offline > 0.0 {
+        let why = "a greeting that comes half an hour late is of no use, so nobody could be judged";
+        return Err(format!("venues_are_told with [faults] offline: {why}, leave one of them out"));
+    }
     let limits = &scenario.limits;
     let shares = [
         ("acknowledged", limits.acknowledged),
@@ -197,6 +202,11 @@ mod tests {
             ("warm_up_s = -1\ndemo = true", "warm_up_s = -1: give 0 to"),
             ("drain_s = inf\ndemo = true", "drain_s = inf: give 0 to"),
             ("settle_s = nan\ndemo = true", "settle_s = NaN: give 0 to"),
+            ("connect_rate = 0\ndemo = true", "connect_rate = 0: give 0.1 to"),
+            (
+                "venues_are_told = true\ndemo = true\n[faults]\noffline = 0.1\noffline_s = 9",
+                "venues_are_told with [faults] offline",
+            ),
             ("connections = 0\ndemo = true", "connections = 0: give 1 or more"),
             ("window = 101\ndemo = true", "window = 101: give 1 to 100"),
             ("qos = '3'\ndemo = true", "is not 0, 1 or 2"),
