@@ -32,6 +32,7 @@ fn kind(event: &str) -> (What, Value) {
                 id: "car-1".into(),
                 tyre: "summer".into(),
                 road: "ice".into(),
+                or_road: None,
                 speed_mps: 9.0,
             },
             json!({"claim": {"id": "car-1"}, "tyres": {"fitted": "summer"}, "road": {"condition": "ice"}}),
