@@ -2,7 +2,6 @@
 //! keeps each until it is acknowledged, over as many sessions as it takes.
 
 mod making;
-mod newcomers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,10 +17,8 @@ use crate::fleet::{Fleet, device_rng};
 use crate::options::{Login, Protocol};
 use crate::outbox::{Entry, Outbox};
 use crate::packet::{Ack, Hello, Incoming};
-use crate::publish::{Shared, Start, now_ms};
 use crate::session::{Session, SessionError};
-
-pub(crate) use newcomers::Newcomers;
+use crate::shared::{Shared, Start, now_ms};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);

@@ -7,18 +7,23 @@
 //! `tracker`, `thermostat` and `product`, each a seeded function of time that yields
 //! `reading`s, and the `truth` about what happened to it; the `fleet`, which knows who reports
 //! when, and the `demo` fleet; and
-//! `publish`, which brings a fleet's messages to a broker over `session`s, keeps each in an
-//! `outbox` until it is acknowledged, and sums up in a `report`.
+//! `publish`, which brings a fleet's messages to a broker over `connection`s and their `session`s,
+//! keeps each in an `outbox` until it is acknowledged, and sums up in a `report`. `parts` does so
+//! from several processes, and `merge` makes one run of them; `verify` says what an insurer was
+//! told of it, by the `score` of each product; `bench` runs a whole scenario, and `outcome` is what
+//! that showed. No two modules need each other.
 
 mod advice;
 mod areas;
 mod bench;
 mod borders;
+mod broker;
 mod car;
 mod claims;
+mod clock;
 mod compare;
-mod demo;
 mod connection;
+mod demo;
 mod device;
 mod faults;
 mod fleet;
@@ -27,9 +32,11 @@ mod format;
 mod frost;
 mod geo;
 mod html;
+mod limits;
 mod listen;
 mod merge;
 mod motion;
+mod newcomers;
 mod noise;
 mod options;
 mod outbox;
@@ -46,12 +53,15 @@ mod reading;
 mod replay;
 mod report;
 mod roads;
+mod said;
 mod scenario;
 mod schedule;
 mod score;
 mod server;
 mod session;
+mod settings;
 mod setup;
+mod shared;
 mod stats;
 mod surface;
 mod thermostat;
@@ -61,11 +71,14 @@ mod trigger;
 mod truth;
 mod venues;
 mod verify;
+mod watcher;
 mod weather;
 
 pub use areas::risk_areas;
-pub use bench::{BenchError, Settings, bench};
+pub use bench::bench;
+pub use broker::{Broker, BrokerError};
 pub use claims::{ClaimRates, claim_line};
+pub use clock::Clock;
 pub use compare::compare;
 pub use device::Message;
 pub use faults::Faults;
@@ -73,24 +86,25 @@ pub use fleet::{Fleet, Rate};
 pub use forecast::{Rows, WeatherClock, serve_weather, write_weather};
 pub use format::Format;
 pub use html::page;
+pub use limits::Limits;
 pub use listen::{Heard, listen};
-pub use options::{
-    Broker, BrokerError, ClockStart, Gate, Login, Mix, MixError, Options, Part, Protocol, Qos,
-};
+pub use options::{ClockStart, Gate, Login, Mix, MixError, Options, Part, Protocol, Qos};
 pub use outcome::{Check, Machine, Outcome, ServerSide};
-pub use parts::{Processes, part};
+pub use parts::part;
 pub use progress::Show;
-pub use publish::{Run, run, run_in_full};
+pub use publish::{run, run_in_full};
 pub use reading::Kind;
 #[cfg(fuzzing)]
 pub use replay::fuzz as fuzz_replay;
 pub use replay::{ReplayArgs, replay};
-pub use report::{Latency, Report};
+pub use report::{Latency, Report, Run};
 pub use scenario::{ClockSpec, LimitSpec, Scenario, ScenarioError, names};
+pub use score::{Score, Wrong};
 pub use server::{Seen, ServerError, Totals, Usage, server_clock};
+pub use settings::{BenchError, Settings};
 pub use setup::Setup;
 pub use stats::{Quantiles, Second};
 pub use transport::{Tls, TlsError};
 pub use trigger::Recorded;
 pub use truth::{Expect, Line, Truth, What};
-pub use verify::{Clock, JUDGEABLE, Limits, Score, Verdict, Wrong, judge};
+pub use verify::{JUDGEABLE, Verdict, judge};

@@ -10,14 +10,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::bench::BenchError;
+use crate::limits::Limits;
 use crate::options::{Login, Options, Protocol, Qos};
 use crate::packet::{Hello, Incoming};
-use crate::publish::Run;
+use crate::report::Run;
 use crate::session::{Session, SessionError};
+use crate::settings::BenchError;
 use crate::stats::lock;
 use crate::trigger::Recorded;
-use crate::verify::{Limits, Verdict, judge};
+use crate::verify::{Verdict, judge};
 
 const KEEP_ALIVE_S: u16 = 20;
 /// The broker keeps what comes while we are away for so long.

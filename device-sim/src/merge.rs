@@ -5,17 +5,9 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use crate::parts::Counted;
-use crate::publish::Run;
-use crate::report::{Report, latency};
+use crate::report::{Report, Run, latency};
+use crate::said::{Counted, Sparse};
 use crate::stats::{MOST_SECONDS, Quantiles, Second, histogram};
-
-/// A histogram as the values that occur, with how often each does.
-pub(crate) type Sparse = Vec<(u64, u64)>;
-
-pub(crate) fn sparse(us: &Histogram<u64>) -> Sparse {
-    us.iter_recorded().map(|at| (at.value_iterated_to(), at.count_at_value())).collect()
-}
 
 /// So many seconds wait for the slowest process; a whole histogram takes 190 kB. Who is silent for
 /// longer is not waited for.
@@ -156,7 +148,8 @@ fn add_seconds(sum: &mut Vec<Second>, part: Vec<Second>) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{MOST_OPEN, Quantiles, Second, SecondBySecond, record, sparse};
+    use super::{MOST_OPEN, Quantiles, Second, SecondBySecond, record};
+    use crate::said::sparse;
     use crate::stats::histogram;
 
     fn told(values_us: &[u64]) -> Vec<(u64, u64)> {

@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 
+use crate::limits::Limits;
 use crate::trigger::Trigger;
 use crate::truth::{Expect, Truth, What};
 use crate::venues;
-use crate::verify::Limits;
 
 /// What truth and trigger must agree in.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -7,51 +7,25 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::future::poll_fn;
-use std::io::Write;
 use std::process::Stdio;
 use std::task::Poll;
 
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 
-use crate::bench::{BenchError, Settings, Watcher};
-use crate::merge::{SecondBySecond, Sparse, merged, sparse};
+use crate::merge::{SecondBySecond, merged};
 use crate::options::{Gate, Options, Part};
 use crate::progress::{Progress, Show};
-use crate::publish::{Run, run_in_full};
-use crate::report::Report;
+use crate::publish::run_in_full;
+use crate::report::Run;
+use crate::said::{Counted, Said, Sparse, say, sparse, write_line};
 use crate::scenario::Scenario;
-use crate::server::Seen;
-use crate::stats::Second;
-use crate::truth::{Ledger, Truth};
-use crate::verify::Clock;
+use crate::settings::{BenchError, Settings};
+use crate::truth::Ledger;
+use crate::watcher::Watcher;
 
 const READY: &str = "ready";
-
-/// A line of a process, after it was ready.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Said {
-    /// How it goes, and the latencies of the second that is over.
-    Progress(Progress, Sparse),
-    Counted(Box<Counted>),
-}
-
-/// What one process counted.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Counted {
-    pub(crate) report: Report,
-    pub(crate) seconds: Vec<Second>,
-    pub(crate) truths: Vec<Truth>,
-    pub(crate) clock: Clock,
-    pub(crate) latency_us: Sparse,
-    pub(crate) lag_us: Sparse,
-    /// Of the last of its seconds, which it has not told of yet.
-    pub(crate) last_us: Sparse,
-    pub(crate) seen: Seen,
-}
 
 /// Publishes for one part of a scenario's fleet, as one of several processes.
 ///
@@ -100,20 +74,9 @@ pub async fn part(
     Ok(())
 }
 
-pub(crate) fn say(said: &Said) -> std::io::Result<()> {
-    write_line(&serde_json::to_vec(said).map_err(std::io::Error::other)?)
-}
-
-fn write_line(line: &[u8]) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(line)?;
-    out.write_all(b"\n")?;
-    out.flush()
-}
-
 /// Processes that publish one scenario together.
 #[derive(Clone, Copy, Debug)]
-pub struct Processes {
+pub(crate) struct Processes {
     count: usize,
 }
 
@@ -125,18 +88,8 @@ struct Worker {
 
 impl Processes {
     /// So many processes with the arguments of this one.
-    #[must_use]
-    pub fn like_this(count: usize) -> Self {
+    pub(crate) fn like_this(count: usize) -> Self {
         Self { count }
-    }
-
-    pub(crate) fn count(self) -> usize {
-        self.count
-    }
-
-    /// A process without devices would have nothing to do.
-    pub(crate) fn at_most(self, devices: usize) -> Self {
-        Self { count: self.count.min(devices.max(1)) }
     }
 
     /// Runs them all, and shows how they go. What happened goes to `ledger` at the end.

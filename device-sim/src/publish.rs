@@ -8,99 +8,21 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::connection::{Connection, GOODBYE, Newcomers};
+use crate::clock::Clock;
+use crate::connection::{Connection, GOODBYE};
 use crate::fleet::Fleet;
-use crate::merge::sparse;
+use crate::newcomers::Newcomers;
 use crate::options::{Gate, Options};
-use crate::parts::{Said, say};
 use crate::progress::{Progress, Show};
-use crate::report::{Report, report};
+use crate::report::{Report, Run, report};
+use crate::said::{Said, say, sparse};
 use crate::server::Seen;
-use crate::stats::{Second, Stats, lock};
-use crate::truth::{Ledger, Truth};
-use crate::verify::Clock;
-
-/// When the schedule began, on both clocks, and how fast the fleet's clock runs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Start {
-    pub(crate) instant: Instant,
-    pub(crate) ms: i64,
-    /// What the clock on the wall showed.
-    wall_ms: i64,
-    pub(crate) speed: f64,
-}
-
-impl Start {
-    /// Microseconds of the fleet's time since the start.
-    pub(crate) fn now_us(self) -> i64 {
-        (self.instant.elapsed().as_micros() as f64 * self.speed) as i64
-    }
-
-    /// When it is `us` microseconds of the fleet's time since the start.
-    pub(crate) fn at(self, us: i64) -> Instant {
-        self.instant + self.real(us)
-    }
-
-    fn clock(self) -> Clock {
-        Clock { start_ms: self.ms, wall_start_ms: self.wall_ms, speed: self.speed }
-    }
-
-    /// How long so many microseconds of the fleet's time are.
-    pub(crate) fn real(self, us: i64) -> Duration {
-        Duration::from_micros((us.max(0) as f64 / self.speed) as u64)
-    }
-}
-
-/// What all connections share.
-pub(crate) struct Shared {
-    pub(crate) options: Options,
-    pub(crate) stats: Stats,
-    pub(crate) start: watch::Sender<Option<Start>>,
-    /// So many connections are being made at once: a thousand at the same instant overrun the
-    /// accept queue of most brokers.
-    pub(crate) connecting: Semaphore,
-    /// When the next may come who was never up.
-    pub(crate) newcomers: Newcomers,
-    ledger: Mutex<Ledger>,
-}
-
-impl Shared {
-    /// The end of the schedule, in microseconds of the fleet's time.
-    pub(crate) fn end_us(&self) -> Option<i64> {
-        let duration = self.options.duration?;
-        Some((duration.as_micros() as f64 * self.options.clock_speed) as i64)
-    }
-
-    /// Writes down what happened.
-    pub(crate) fn note(&self, truths: Vec<Truth>) {
-        if !truths.is_empty() {
-            let mut ledger = lock(&self.ledger);
-            truths.into_iter().for_each(|truth| ledger.note(truth));
-        }
-    }
-}
-
-/// All that is known of a run.
-#[derive(Clone, Debug)]
-pub struct Run {
-    pub report: Report,
-    /// Second by second.
-    pub seconds: Vec<Second>,
-    /// What happened, if it was to be kept.
-    pub truths: Vec<Truth>,
-    /// How the fleet's clock went.
-    pub clock: Clock,
-    pub(crate) latency_us: Histogram<u64>,
-    pub(crate) lag_us: Histogram<u64>,
-    /// Latencies of the last of its seconds.
-    pub(crate) last_us: Histogram<u64>,
-    /// What processes of their own used, if it took several.
-    pub(crate) seen: Seen,
-}
+use crate::shared::{Shared, Start, now_ms};
+use crate::stats::{Stats, lock};
+use crate::truth::Ledger;
 
 const CONNECTING_AT_ONCE: usize = 64;
 const WATCH_EVERY: Duration = Duration::from_secs(5);
@@ -256,8 +178,4 @@ async fn watch_over(shared: &Shared, started: Instant) {
             warned = errors;
         }
     }
-}
-
-pub(crate) fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }

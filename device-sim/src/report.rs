@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::stats::{Stats, lock};
+use crate::clock::Clock;
+use crate::server::Seen;
+use crate::stats::{Second, Stats, lock};
+use crate::truth::Truth;
 
 /// From when a message was due until its acknowledgement (at QoS 0: until it was written).
 ///
@@ -73,6 +76,24 @@ pub struct Report {
     pub latency: Option<Latency>,
     /// How late messages were made although there was room for them: the simulator's own doing.
     pub lag: Option<Latency>,
+}
+
+/// All that is known of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub report: Report,
+    /// Second by second.
+    pub seconds: Vec<Second>,
+    /// What happened, if it was to be kept.
+    pub truths: Vec<Truth>,
+    /// How the fleet's clock went.
+    pub clock: Clock,
+    pub(crate) latency_us: Histogram<u64>,
+    pub(crate) lag_us: Histogram<u64>,
+    /// Latencies of the last of its seconds.
+    pub(crate) last_us: Histogram<u64>,
+    /// What processes of their own used, if it took several.
+    pub(crate) seen: Seen,
 }
 
 /// The sum of `stats`, for a run of so many `devices` that was to last for `planned` after

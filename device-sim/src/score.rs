@@ -1,16 +1,55 @@
 //! One product's score: truths and triggers that fit, and what is left over.
 
 use hdrhistogram::Histogram;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::areas;
 use crate::borders::DWELL_MS;
+use crate::clock::Clock;
 use crate::frost;
+use crate::limits::Limits;
 use crate::pairs::pair;
-use crate::report::latency;
+use crate::report::{Latency, latency};
 use crate::stats::histogram;
 use crate::trigger::Trigger;
 use crate::truth::{Expect, Truth, What};
-use crate::verify::{Clock, Limits, Score, Wrong};
+
+/// One product's part.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Score {
+    /// What happened and had to be told.
+    pub expected: u64,
+    pub found: u64,
+    pub missed: u64,
+    /// Told, and nothing of it happened.
+    pub r#false: u64,
+    /// Told again under another id.
+    pub doubled: u64,
+    /// Of the found.
+    pub late: u64,
+    /// Told rightly, where not telling would have been right as well.
+    pub optional: u64,
+    /// Taken back again, all in all.
+    pub withdrawn: u64,
+    pub precision: f64,
+    pub recall: f64,
+    /// From when it could be known by what was published until the trigger came.
+    pub latency: Option<Latency>,
+    /// The first that are missing, for a look at what went wrong.
+    pub first_missed: Vec<Truth>,
+    /// And the first that were told falsely.
+    #[serde(default)]
+    pub first_false: Vec<Wrong>,
+}
+
+/// A trigger about something that did not happen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Wrong {
+    pub id: String,
+    pub event: String,
+    pub happened_at: Timestamp,
+}
 
 /// So many of what is missing or false are kept, for a look.
 const EXAMPLES: usize = 5;

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::options::Broker;
+use crate::broker::Broker;
 
 /// What a connection runs over.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

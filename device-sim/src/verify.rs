@@ -5,46 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::report::Latency;
-use crate::score::score;
+use crate::clock::Clock;
+use crate::limits::Limits;
+use crate::score::{Score, Wrong, score};
 use crate::trigger::{Recorded, Trigger};
 use crate::truth::Truth;
-
-/// What still counts as right.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// The events to judge. Tyres, claims and frost need a server that goes by the simulated weather, areas
-    /// of risk and venues one that was told them; claims also have to be reported to it.
-    pub events: Vec<String>,
-    /// A trigger may be so far off in when it happened, or two reports of the device, if that is
-    /// more.
-    pub tolerance: Duration,
-    /// A trigger that comes longer after it could be known is late.
-    pub late: Duration,
-    /// The share of triggers that must be right, and of happenings that must be found.
-    pub precision: f64,
-    pub recall: f64,
-    /// The share of what was found that must not be late.
-    pub in_time: f64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            events: vec!["border_crossed".to_owned()],
-            tolerance: Duration::from_secs(30),
-            late: Duration::from_secs(10),
-            precision: 0.99,
-            recall: 0.99,
-            in_time: 0.99,
-        }
-    }
-}
 
 /// The judgement on a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,42 +33,6 @@ pub struct Verdict {
     /// What the ledger holds without a trigger to check against, by event.
     #[serde(default)]
     pub without_trigger: BTreeMap<String, u64>,
-}
-
-/// One product's part.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Score {
-    /// What happened and had to be told.
-    pub expected: u64,
-    pub found: u64,
-    pub missed: u64,
-    /// Told, and nothing of it happened.
-    pub r#false: u64,
-    /// Told again under another id.
-    pub doubled: u64,
-    /// Of the found.
-    pub late: u64,
-    /// Told rightly, where not telling would have been right as well.
-    pub optional: u64,
-    /// Taken back again, all in all.
-    pub withdrawn: u64,
-    pub precision: f64,
-    pub recall: f64,
-    /// From when it could be known by what was published until the trigger came.
-    pub latency: Option<Latency>,
-    /// The first that are missing, for a look at what went wrong.
-    pub first_missed: Vec<Truth>,
-    /// And the first that were told falsely.
-    #[serde(default)]
-    pub first_false: Vec<Wrong>,
-}
-
-/// A trigger about something that did not happen.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Wrong {
-    pub id: String,
-    pub event: String,
-    pub happened_at: Timestamp,
 }
 
 /// Products and events that triggers are about and the ledger speaks of.
@@ -162,26 +94,6 @@ pub fn judge(truths: &[Truth], recorded: &[Recorded], limits: &Limits, clock: Cl
     }
     verdict.passed &= verdict.unreadable == 0 && verdict.contradictory == 0;
     verdict
-}
-
-/// How the fleet's clock goes: it showed `start_ms` when the clock on the wall showed
-/// `wall_start_ms`, and runs `speed` times as fast.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Clock {
-    pub start_ms: i64,
-    pub wall_start_ms: i64,
-    pub speed: f64,
-}
-
-impl Clock {
-    /// The clock on the wall.
-    pub const WALL: Self = Self { start_ms: 0, wall_start_ms: 0, speed: 1.0 };
-
-    /// Milliseconds on the wall from `moment_ms` of the fleet's clock to `wall_ms` on the wall.
-    pub(crate) fn elapsed_ms(self, moment_ms: i64, wall_ms: i64) -> f64 {
-        let since_ms = (moment_ms - self.start_ms) as f64 / self.speed;
-        (wall_ms - self.wall_start_ms) as f64 - since_ms
-    }
 }
 
 fn read(recorded: &[Recorded], verdict: &mut Verdict) -> Vec<Trigger> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use device_sim::{Fleet, Part, Processes, Scenario, Settings, Show, bench, page, part};
+use device_sim::{Fleet, Part, Scenario, Settings, Show, bench, page, part};
 
 use super::connect::{Connect, append_to, create, ensure_connected, interrupted, seconds};
 
@@ -120,7 +120,7 @@ async fn run_scenario(name: &str, args: &RunArgs) -> Result<ExitCode> {
             None => more.claims.as_deref().map(create).transpose()?,
             Some(_) => None,
         },
-        processes: (more.processes > 1).then(|| Processes::like_this(more.processes.into())),
+        processes: more.processes.into(),
     };
     if let Some(which) = more.part {
         part(&scenario, &settings, options, which).await?;

@@ -8,7 +8,7 @@ use super::{Connection, KEPT_US, TIMER_US};
 use crate::device::Message;
 use crate::faults::{MessageFault, spoilt};
 use crate::outbox::{Entry, Matter};
-use crate::publish::Start;
+use crate::shared::Start;
 
 impl Connection {
     pub(super) fn make(&mut self, start: Start) {

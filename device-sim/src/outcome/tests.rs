@@ -7,9 +7,10 @@ use crate::compare;
 use crate::faults::Faults;
 use crate::report::{Latency, Report};
 use crate::scenario::LimitSpec;
+use crate::score::Score;
 use crate::server::{Totals, Usage};
 use crate::setup::Setup;
-use crate::verify::{Score, Verdict};
+use crate::verify::Verdict;
 
 fn latency(p99_ms: f64) -> Latency {
     Latency { p50_ms: 1.0, p90_ms: 1.5, p99_ms, p999_ms: p99_ms, max_ms: p99_ms }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
-use crate::options::{Broker, Protocol};
+use crate::broker::Broker;
+use crate::options::Protocol;
 use crate::reading::Kind;
 
 #[derive(Debug, Args)]

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Clock, JUDGEABLE, Limits, Score, judge};
+use super::{JUDGEABLE, judge};
+use crate::clock::Clock;
+use crate::limits::Limits;
+use crate::score::Score;
 use crate::trigger::Recorded;
 use crate::truth::{Expect, Truth, What};
 

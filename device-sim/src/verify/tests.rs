@@ -1,7 +1,9 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Clock, Limits, Verdict, judge};
+use super::{Verdict, judge};
+use crate::clock::Clock;
+use crate::limits::Limits;
 use crate::trigger::Recorded;
 use crate::truth::{Expect, Truth, What};
 
