@@ -140,6 +140,11 @@ fn gauges(out: &mut Exposition, app: &App, streams: usize) {
             "1 when received = stored + quarantined + refused + duplicate.",
             usize::from(app.live.counts().balance()),
         ),
+        (
+            "clock_doubted",
+            "1 when the clock has jumped ahead, and nothing goes because of its age.",
+            usize::from(app.live.clock_doubted()),
+        ),
     ];
     for (name, help, value) in plain {
         out.family(name, "gauge", help).sample(&[], value);

@@ -112,6 +112,11 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// The moment by which things age.
+    fn aged_ms(&self) -> i64 {
+        self.writer.belief.aged_ms(self.now_ms)
+    }
+
     /// Takes one device's readings, which are in history order.
     pub(crate) fn device(&mut self, kept: &[Kept<'a>]) -> rusqlite::Result<()> {
         let core = &self.writer.core;
@@ -133,7 +138,7 @@ impl<'a> Batch<'a> {
                 world: &core.world,
                 windows: &self.writer.windows,
                 horizon_ms: self.writer.horizon_ms,
-                told_since_ms: self.writer.retention.told_since_ms(self.now_ms),
+                told_since_ms: self.writer.retention.told_since_ms(self.aged_ms()),
                 device,
                 history,
             };
@@ -155,7 +160,7 @@ impl<'a> Batch<'a> {
             }
             self.last.push((device.number, (*last).clone()));
         }
-        let since_ms = self.writer.retention.readings_since_ms(self.now_ms);
+        let since_ms = self.writer.retention.readings_since_ms(self.aged_ms());
         for (report, watched) in
             self.writer.claims.touched(device.number, &inserted.stored, since_ms)
         {
@@ -304,7 +309,7 @@ impl<'a> Batch<'a> {
         let heard_until_ms =
             watched.device.and_then(|device| read(&writer.live.fleet).last_ms(device));
         let wait_ms = writer.claim_wait_ms;
-        let since_ms = writer.retention.readings_since_ms(self.now_ms);
+        let since_ms = writer.retention.readings_since_ms(self.aged_ms());
         let looking = Looking { report, watched, stretch, heard_until_ms, wait_ms, since_ms };
         let readings = Readings { new: &[], history: None, windows: &writer.windows };
         let then = self.outbox(readings).look(&looking)?;
@@ -443,10 +448,11 @@ impl<'a> Batch<'a> {
         }
         let mut swept_ms = writer.swept_ms;
         if self.now_ms - swept_ms > SWEEP_MS {
-            let before_ms = self.now_ms - writer.retention.weather_ms;
+            let aged_ms = self.aged_ms();
+            let before_ms = aged_ms - writer.retention.weather_ms;
             self.weather.forget_before_ms = Some(before_ms);
             let weather = weather::sweep(self.connection, before_ms)?;
-            let before_ms = self.now_ms - writer.retention.quarantine_ms;
+            let before_ms = aged_ms - writer.retention.quarantine_ms;
             if quarantine::sweep(self.connection, before_ms)? && weather {
                 swept_ms = self.now_ms;
             }

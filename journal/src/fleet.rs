@@ -67,6 +67,11 @@ impl Fleet {
         Some(self.get(device)?.time_ms)
     }
 
+    /// The time of the newest reading of all.
+    pub(crate) fn newest_ms(&self) -> Option<i64> {
+        self.devices.iter().flatten().map(|last| last.time_ms).max()
+    }
+
     /// Whether a reading comes after all that was heard of its device.
     pub(crate) fn is_news(&self, device: u32, reading: &Reading) -> bool {
         match self.get(device) {

@@ -1,6 +1,7 @@
 //! What others may look at while the writer works: totals, the fleet, health, news.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use enrich::weather::Cell;
@@ -58,6 +59,8 @@ pub struct Live {
     kept_since: watch::Sender<i64>,
     /// The registry's version.
     registry: watch::Sender<u64>,
+    /// Whether the clock has jumped ahead, and nothing goes because of its age.
+    clock_doubted: AtomicBool,
     notices: broadcast::Sender<Notice>,
     /// Where and for when events wait for weather.
     weather_wanted: watch::Sender<Vec<(Cell, i64)>>,
@@ -75,6 +78,7 @@ impl Live {
             withheld: watch::Sender::new(0),
             kept_since: watch::Sender::new(i64::MIN),
             registry: watch::Sender::new(0),
+            clock_doubted: AtomicBool::new(false),
             notices: broadcast::Sender::new(NOTICES),
             weather_wanted: watch::Sender::default(),
         }
@@ -154,6 +158,16 @@ impl Live {
 
     pub(crate) fn swept(&self, kept_since_ms: i64) {
         self.kept_since.send_replace(kept_since_ms);
+    }
+
+    /// Whether the clock has jumped so far ahead that nothing is deleted because of its age.
+    #[must_use]
+    pub fn clock_doubted(&self) -> bool {
+        self.clock_doubted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn doubt_clock(&self, doubted: bool) {
+        self.clock_doubted.store(doubted, Ordering::Relaxed);
     }
 
     /// Changes with the registry.

@@ -6,6 +6,7 @@
 //! insurers reported, and the file's own log. Every slice is a transaction, and doing one again
 //! changes nothing: a start begins with a sweep, whatever the last one came to.
 
+mod belief;
 mod cut;
 mod rows;
 
@@ -24,6 +25,7 @@ use crate::seal::{Sealer, encode_state};
 use crate::writer::Writer;
 use cut::Cut;
 
+pub(crate) use belief::Belief;
 pub(crate) use rows::TABLES;
 
 const DAY_MS: i64 = 86_400_000;
@@ -58,6 +60,9 @@ pub struct Retention {
     pub quarantine_ms: i64,
     /// Rows of weather, from their last hour on.
     pub weather_ms: i64,
+    /// By how much the clock may have gone on since it was last believed, unless a reading comes
+    /// from its time: otherwise nothing goes because of its age.
+    pub clock_jump_ms: i64,
 }
 
 impl Default for Retention {
@@ -69,6 +74,7 @@ impl Default for Retention {
             reports_ms: None,
             quarantine_ms: 7 * DAY_MS,
             weather_ms: 7 * DAY_MS,
+            clock_jump_ms: 7 * DAY_MS,
         }
     }
 }
@@ -148,6 +154,17 @@ impl Sweep {
 }
 
 impl Writer {
+    /// Whether the clock can be believed. What waited for that goes at once.
+    pub(crate) fn look_at_clock(&mut self) {
+        if self.belief.look(self.clock.now_ms()) {
+            self.next_sweep_ms = i64::MIN;
+        }
+        self.live.doubt_clock(self.belief.doubts());
+        if let Err(error) = self.belief.write(&self.store.connection) {
+            tracing::warn!(%error, "how far the clock was believed could not be written down");
+        }
+    }
+
     /// In how many milliseconds of the clock a sweep begins or goes on; `None`: never.
     pub(crate) fn sweeps_in_ms(&self) -> Option<i64> {
         self.retention.pause_ms()?;
@@ -158,7 +175,12 @@ impl Writer {
     /// One slice of a sweep. Returns whether another can follow at once.
     pub(crate) fn sweep(&mut self) -> Result<bool> {
         let now_ms = self.clock.now_ms();
-        let mut sweep = self.sweep.take().unwrap_or_else(|| Sweep::new(&self.retention, now_ms));
+        let begun = self.sweep.take();
+        if begun.is_none() {
+            self.look_at_clock();
+        }
+        let aged_ms = self.belief.aged_ms(now_ms);
+        let mut sweep = begun.unwrap_or_else(|| Sweep::new(&self.retention, aged_ms));
         let done = self.sweep_slice(&mut sweep);
         if matches!(done, Ok(Sliced::Finished)) {
             if sweep.readings_ms > i64::MIN {

@@ -16,7 +16,7 @@ use crate::batch::{Batch, Done};
 use crate::claims::{self, Claims};
 use crate::handle::{Command, Options, PutAway};
 use crate::history::Histories;
-use crate::live::{Health, Live, Notice, write};
+use crate::live::{Health, Live, Notice, read, write};
 use crate::log::{Following, Log};
 use crate::purge::Purge;
 use crate::quarantine;
@@ -24,7 +24,7 @@ use crate::recover::{
     conversion, last_position, load_histories, load_windows, secrets, show_fleet,
 };
 use crate::registry::SharedRegistry;
-use crate::retention::{Retention, Sweep};
+use crate::retention::{Belief, Retention, Sweep};
 use crate::seal::Pass;
 use crate::sort::sort;
 use crate::store::{Store, meta, set_meta, widen_cache};
@@ -65,6 +65,7 @@ pub(crate) struct Writer {
     pub(crate) clock: Clock,
     pub(crate) horizon_ms: i64,
     pub(crate) retention: Retention,
+    pub(crate) belief: Belief,
     pub(crate) claim_wait_ms: i64,
     pub(crate) weather_wait_ms: i64,
     pub(crate) log_most: u64,
@@ -144,13 +145,16 @@ impl Writer {
         show_fleet(connection, &live, &core.registry.read())?;
         widen_cache(connection)?;
         let purges = Purge::unfinished(connection)?.into();
-        let writer = Self {
+        let now = (options.clock.now_ms(), options.retention.clock_jump_ms);
+        let belief = Belief::load(connection, now, read(&live.fleet).newest_ms())?;
+        let mut writer = Self {
             store,
             core,
             live,
             clock: options.clock,
             horizon_ms: options.horizon_ms,
             retention: options.retention,
+            belief,
             claim_wait_ms: options.claim_wait_ms,
             weather_wait_ms: options.weather_wait_ms,
             log_most: options.log_readings,
@@ -179,6 +183,7 @@ impl Writer {
             purge_later: None,
         };
         writer.show_wanted();
+        writer.look_at_clock();
         Ok(writer)
     }
 
@@ -410,7 +415,7 @@ impl Writer {
         let registry = self.core.registry.read();
         let mut taken = quarantine::take_out(&transaction, arrivals)?;
         let now_ms = self.clock.now_ms();
-        let since_ms = self.retention.readings_since_ms(now_ms);
+        let since_ms = self.retention.readings_since_ms(self.belief.aged_ms(now_ms));
         let mut sorted = sort(arrivals, &registry, (now_ms, since_ms), &mut taken, &mut counts);
         let mut batch = Batch::new(self, &registry, &transaction, counts);
         for readings in sorted.kept.chunk_by(|a, b| a.device == b.device) {
@@ -456,6 +461,7 @@ impl Writer {
         let mut fleet = write(&self.live.fleet);
         let registry = self.core.registry.read();
         for (device, last) in done.last {
+            self.belief.heard(last.time_ms);
             if let Some(known) = registry.device_by_number(device) {
                 fleet.show(known, &last);
             }
@@ -486,6 +492,7 @@ impl Writer {
         self.swept_ms = done.swept_ms;
         self.counts = done.counts;
         self.live.committed(self.counts.clone(), done.released, self.log.last);
+        self.look_at_clock();
     }
 }
 

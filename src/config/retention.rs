@@ -17,6 +17,9 @@ const QUARANTINE: RangeInclusive<Duration> = Duration::from_hours(1)..=days(30);
 /// Each hour of each cell takes 80 bytes of memory.
 const WEATHER: RangeInclusive<Duration> = days(1)..=days(90);
 
+/// What goes is looked for once a day; who sets ten years believes every clock.
+const CLOCK_JUMP: RangeInclusive<Duration> = days(2)..=days(3_650);
+
 /// `None`: for ever.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -38,6 +41,9 @@ pub(crate) struct Retention {
     /// Rows of weather, after their hour.
     #[serde(deserialize_with = "duration_text")]
     pub(crate) weather: Duration,
+    /// How far the clock may jump and still be believed.
+    #[serde(deserialize_with = "duration_text")]
+    pub(crate) clock_jump: Duration,
 }
 
 impl Default for Retention {
@@ -49,6 +55,7 @@ impl Default for Retention {
             reports: None,
             quarantine: days(7),
             weather: days(7),
+            clock_jump: days(7),
         }
     }
 }
@@ -69,6 +76,9 @@ impl Retention {
         }
         if !WEATHER.contains(&self.weather) {
             return wrong("retention.weather", "must be from 1d to 90d");
+        }
+        if !CLOCK_JUMP.contains(&self.clock_jump) {
+            return wrong("retention.clock_jump", "must be from 2d to 3650d");
         }
         Ok(())
     }
@@ -104,6 +114,7 @@ impl Retention {
             reports_ms: self.reports.map(ms),
             quarantine_ms: ms(self.quarantine),
             weather_ms: ms(self.weather),
+            clock_jump_ms: ms(self.clock_jump),
         }
     }
 }

@@ -60,8 +60,14 @@ def test_old_things_go_while_serving_and_a_replay_brings_nothing_back(tmp_path):
         car.publish(TELEMETRY.format("car-01"), old)
         counts = server.counts()
         assert counts["refused"] == {"too_old": STEPS} and counts["stored"] == stored
-        # Whoever starts anew looks again, and finds nothing that is left.
         server.stop()
-    with Datanaut(tmp_path, "--clock-start", "2026-09-10T12:00:00Z", data=server.data, config=KEEP) as server:
+    # Half a year later nothing says yet that the clock is right.
+    flags = ["--clock-start", "2026-09-10T12:00:00Z"]
+    with Datanaut(tmp_path, *flags, data=server.data, config=KEEP) as server, Client(server) as car:
+        before = aged(server, "readings")
+        assert before < stored and server.metric("clock_doubted") == 1
+        car.publish(TELEMETRY.format("car-03"), {"ts": clock_ms(server), "speed_mps": 1})
+        # Whoever starts anew looks again, and finds nothing that is left.
         wait_for("all to be gone", lambda: aged(server, "readings") == stored, 60)
-        assert server.get("/v1/fleet")["devices"] == []
+        assert [device["device"] for device in server.get("/v1/fleet")["devices"]] == ["car-03"]
+        assert server.metric("clock_doubted") == 0

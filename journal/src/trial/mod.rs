@@ -4,6 +4,7 @@
 mod areas;
 mod check;
 mod claims;
+mod crash;
 mod damage;
 mod feedback;
 mod follow;
@@ -29,6 +30,7 @@ use enrich::places::{Areas, Atlas, risk_areas};
 use enrich::registry::RegistryFile;
 use enrich::rules::RuleSet;
 use enrich::weather::{Feed, Synthetic};
+use ingest::source::Sources;
 use ingest::{Arrival, Clock, Decoded, DeviceKind, Fix, Message, Reading, Sender};
 use tempfile::TempDir;
 
@@ -326,6 +328,14 @@ fn arrival(device: &str, readings: &[Reading]) -> Arrival {
         received: Instant::now(),
         acknowledge: tokio::sync::oneshot::channel().0,
     }
+}
+
+/// A message that nobody can use.
+fn undecodable(device: &str) -> Arrival {
+    let topic = format!("telemetry/car/{device}");
+    let payload = Bytes::from_static(b"{");
+    let decoded = Sources::default().read(&topic, &payload, NOW_MS);
+    Arrival { topic: topic.into(), payload, decoded, ..arrival(device, &[]) }
 }
 
 /// Around the point where three countries meet, a few kilometres from each other.

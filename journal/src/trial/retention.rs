@@ -6,10 +6,11 @@ use proptest::prelude::*;
 
 use super::report::{claim, insured, insured_also, message};
 use super::rights::crossing;
-use super::{BELGIUM, GERMANY, NETHERLANDS, NOW_MS, Trial, arrival, reading};
+use super::{BELGIUM, GERMANY, NETHERLANDS, NOW_MS, Trial, arrival, reading, undecodable};
 use crate::{Aged, Retention};
 
 const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Readings of an hour.
 fn of_an_hour() -> Retention {
@@ -144,7 +145,8 @@ fn events_and_what_was_said_of_them_go_by_their_age_and_places_stay() {
     trial.send("car-a", &[reading(155, NETHERLANDS)]);
     assert_eq!(trial.counts().triggers_released, said);
     assert_eq!(trial.counts().aged.reports, 0);
-    trial.at(NOW_MS + 41 * 24 * HOUR_MS);
+    trial.at(NOW_MS + 41 * DAY_MS);
+    trial.send("car-a", &[reading(600 + 41 * DAY_MS / 1_000, GERMANY)]);
     for _ in 0..3 {
         assert!(trial.try_send(&[]));
     }
@@ -260,6 +262,61 @@ fn nobody_waits_for_who_reads_while_old_things_go() {
     drop(reads);
     trial.sweep_all();
     trial.check_age(HOUR_MS);
+}
+
+#[test]
+fn a_clock_that_is_years_ahead_lets_nothing_go_and_takes_what_comes() {
+    for (log_readings, restarts) in [(1, false), (8, true), (u64::MAX, true)] {
+        let mut trial = Trial::keeping(log_readings, of_an_hour());
+        trial.send("car-a", &crossing(0));
+        assert!(trial.try_commit(&[undecodable("car-a")]));
+        trial.at(NOW_MS + 3_650 * DAY_MS);
+        if restarts {
+            trial.restart();
+        }
+        // The devices' clocks are right, and what they send is not too old.
+        for at in 0..4 {
+            trial.send("car-c", &[reading(600 + at, GERMANY)]);
+            trial.sweep_all();
+            assert!(trial.writer().live.clock_doubted());
+        }
+        if restarts {
+            trial.restart();
+            trial.sweep_all();
+        }
+        assert_eq!((trial.counts().aged, trial.counts().refused.len()), (Aged::default(), 0));
+        assert_eq!(trial.query("SELECT count(*) FROM quarantine"), 1);
+        trial.check_all();
+        // It is set right.
+        trial.at(NOW_MS + 2 * HOUR_MS);
+        trial.sweep_all();
+        assert!(!trial.writer().live.clock_doubted());
+        trial.check_age(HOUR_MS);
+        trial.check_all();
+    }
+}
+
+#[test]
+fn after_a_month_out_of_use_the_first_reading_says_that_the_clock_is_right() {
+    let mut trial = Trial::keeping(8, of_an_hour());
+    trial.send("car-a", &crossing(0));
+    trial.at(NOW_MS + 30 * DAY_MS);
+    trial.restart();
+    trial.sweep_all();
+    assert_eq!(trial.counts().aged, Aged::default());
+    trial.send("car-c", &[reading(600 + 30 * DAY_MS / 1_000, GERMANY)]);
+    assert_eq!(trial.writer().sweeps_in_ms(), Some(0), "at once, and not a day later");
+    trial.sweep_all();
+    trial.check_age(HOUR_MS);
+    // From then on the clock alone is enough, also for the next process.
+    for day in 31..45 {
+        trial.at(NOW_MS + day * DAY_MS);
+        trial.restart();
+        trial.sweep_all();
+        assert!(!trial.writer().live.clock_doubted());
+    }
+    trial.check_age(HOUR_MS);
+    trial.check_all();
 }
 
 #[test]

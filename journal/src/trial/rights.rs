@@ -76,7 +76,7 @@ impl Trial {
     }
 
     /// Holds when no deletion is under way.
-    fn check_rights(&self) {
+    pub(super) fn check_rights(&self) {
         let registry = self.writer().core.registry.read();
         let now_ms = self.now_ms;
         let may_keep = |device, time_ms| {
