@@ -16,7 +16,7 @@ use std::time::Duration;
 use enrich::DeviceState;
 use enrich::registry::{Known, Registry, Span};
 use ingest::Reading;
-use rusqlite::{Connection, Result};
+use rusqlite::{Connection, Result, Transaction};
 use serde::{Deserialize, Serialize};
 
 use crate::history::Sealed;
@@ -200,6 +200,15 @@ impl Purge {
             .execute((self.number, to_json(&self.receipt)?))?;
         Ok(())
     }
+
+    /// Commits a slice, or has the receipt say again what it said before.
+    fn commit(&mut self, transaction: Transaction<'_>, before: Receipt) -> Result<()> {
+        let saved = self.save(&transaction).and_then(|()| transaction.commit());
+        if saved.is_err() {
+            self.receipt = before;
+        }
+        saved
+    }
 }
 
 /// What a slice did to one device in memory.
@@ -272,18 +281,12 @@ impl Writer {
         self.log_states(&transaction, log.last, &states)?;
         counts.deleted += purge.receipt.readings - before.readings;
         self.write_counts(&transaction, &counts)?;
-        let saved = purge.save(&transaction).and_then(|()| transaction.commit());
-        if let Err(error) = saved {
-            purge.receipt = before;
-            return Err(error);
-        }
+        purge.commit(transaction, before)?;
         drop(registry);
-        self.counts = counts;
         purge.anew.resize(to, log.last);
         self.log = log;
         self.forget(emptied);
-        self.wait_no_more(&gone_events);
-        self.live.counted(self.counts.clone());
+        self.deleted(counts, &gone_events);
         purge.step = match to < purge.task.devices.len() {
             true => Step::Open(to),
             false => Step::Sealed { device: 0, window: 0 },
@@ -313,6 +316,13 @@ impl Writer {
                 states,
             ))?;
         Ok(())
+    }
+
+    /// Takes over what a slice committed.
+    fn deleted(&mut self, counts: crate::Counts, events: &[i64]) {
+        self.counts = counts;
+        self.wait_no_more(events);
+        self.live.counted(self.counts.clone());
     }
 
     pub(crate) fn wait_no_more(&mut self, events: &[i64]) {
@@ -365,15 +375,9 @@ impl Writer {
         let before = purge.receipt.clone();
         purge.receipt.readings += gone;
         purge.receipt.events += gone_events.len() as u64;
-        let saved = purge.save(&transaction).and_then(|()| transaction.commit());
-        if let Err(error) = saved {
-            purge.receipt = before;
-            return Err(error);
-        }
+        purge.commit(transaction, before)?;
         drop(registry);
-        self.counts = counts;
-        self.wait_no_more(&gone_events);
-        self.live.counted(self.counts.clone());
+        self.deleted(counts, &gone_events);
         purge.step = match next {
             Some(window) => Step::Sealed { device, window },
             None => Step::Sealed { device: device + 1, window: 0 },
