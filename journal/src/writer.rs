@@ -1,5 +1,8 @@
 //! The one writer: collects what waits, and commits it in one transaction.
 
+mod patience;
+mod waking;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +11,6 @@ use enrich::World;
 use enrich::rules::RuleSet;
 use enrich::trigger::Key;
 use ingest::{Arrival, Clock};
-use rusqlite::ErrorCode;
 use tokio::sync::mpsc;
 
 use crate::Counts;
@@ -27,26 +29,15 @@ use crate::registry::SharedRegistry;
 use crate::retention::{Belief, Retention, Sweep};
 use crate::seal::Pass;
 use crate::sort::sort;
-use crate::store::{Store, meta, set_meta, widen_cache};
+use crate::store::{Store, meta, widen_cache};
 use crate::timers::Timers;
 use crate::trips;
 use crate::waiting::{self, Waiting, by_priority};
 use crate::weather::{self, WeatherAnswer};
 use crate::webhook::Recorded;
 
-/// How long a commit may fail before connections are dropped: while they wait they cannot even
-/// answer a ping.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The same when nobody can be waiting for it any more: what is not acknowledged is its sender's.
-const LAST_PATIENCE: Duration = Duration::from_millis(500);
+/// Until what failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// What must fit on the disk before a journal that was full takes readings again.
-const PROBE_BYTES: usize = 1 << 20;
-
-/// A cursor that moved is written with the next batch, or alone after this time. If it is lost, a
-/// message goes out once more under the same id.
-const CURSOR_DELAY: Duration = Duration::from_millis(250);
 
 /// What the core computes with.
 pub(crate) struct Core {
@@ -278,131 +269,6 @@ impl Writer {
         self.cursors_since.get_or_insert_with(Instant::now);
     }
 
-    /// Goes on with what is to be deleted, if it is time.
-    fn go_on_deleting(&mut self) {
-        let purges = self.has_to_delete();
-        if !purges && self.sweeps_in_ms() != Some(0) || self.deletes_in() > Duration::ZERO {
-            return;
-        }
-        // What somebody asked for comes first.
-        let again = match if purges { self.purge() } else { self.sweep() } {
-            Ok(at_once) => at_once,
-            Err(error) => {
-                tracing::warn!(%error, "what is not to be kept cannot be deleted yet; trying again");
-                false
-            }
-        };
-        self.purge_later = (!again).then(|| Instant::now() + RETRY);
-    }
-
-    fn has_to_delete(&self) -> bool {
-        self.purges.iter().any(|purge| !purge.waits())
-    }
-
-    fn deletes_in(&self) -> Duration {
-        self.purge_later.map_or(Duration::ZERO, |later| later.duration_since(Instant::now()))
-    }
-
-    fn next_wake(&self) -> Duration {
-        if self.look_again {
-            return Duration::ZERO;
-        }
-        let timers = self.timers.next_ms().into_iter().chain(self.waiting.next_ms());
-        let timer = timers.chain(self.reports_due_ms()).min();
-        let timer = timer.map(|wake_ms| {
-            self.clock.real(wake_ms - self.clock.now_ms()) + Duration::from_millis(1)
-        });
-        let cursor = self.cursors_since.map(|since| CURSOR_DELAY.saturating_sub(since.elapsed()));
-        let idle = Duration::from_secs(60);
-        let purge = self.has_to_delete().then(|| self.deletes_in());
-        let sweep = self.sweeps_in_ms().map(|ms| match ms {
-            // Also by a clock that stands still.
-            0 => self.deletes_in(),
-            ms => self.clock.real(ms),
-        });
-        timer.into_iter().chain(cursor).chain(purge).chain(sweep).min().unwrap_or(idle).min(idle)
-    }
-
-    /// When the first claim or trip is to be looked at.
-    fn reports_due_ms(&self) -> Option<i64> {
-        self.claims.next_ms().into_iter().chain(self.next_trip_ms).min()
-    }
-
-    fn cursors_waited(&self) -> bool {
-        self.cursors_since.is_some_and(|since| since.elapsed() >= CURSOR_DELAY)
-    }
-
-    /// Commits, and tries again for as long as that can help. Returns whether to go on.
-    fn persist(
-        &mut self,
-        arrivals: &mut Vec<Arrival>,
-        arriving: &mut mpsc::Receiver<Arrival>,
-        due: &[u32],
-    ) -> bool {
-        let since = Instant::now();
-        loop {
-            let patience = if arriving.is_closed() { LAST_PATIENCE } else { PATIENCE };
-            match self.commit(arrivals, due) {
-                Ok(done) => {
-                    self.apply(done);
-                    // The oldest last: a collector, which acknowledges in the order of receipt,
-                    // is woken once for all of them.
-                    for arrival in arrivals.drain(..).rev() {
-                        if arrival.acknowledge.send(()).is_err() {
-                            tracing::trace!("the connection was gone before its acknowledgement");
-                        }
-                    }
-                    return true;
-                }
-                Err(error) if !passes(&error) => {
-                    self.fail(&error.to_string());
-                    return false;
-                }
-                Err(error) if since.elapsed() < patience => {
-                    tracing::warn!(%error, "the journal cannot commit; trying again");
-                }
-                Err(error) => {
-                    // Nothing here was acknowledged, so whoever sent it sends it again.
-                    tracing::error!(%error, unacknowledged = arrivals.len(), "the journal cannot commit");
-                    let reason = format!("{error}; free disk space or check the disk");
-                    self.live.set_health(Health::Stalled { reason });
-                    arrivals.clear();
-                    let room = self.wait_for_room(arriving);
-                    if room {
-                        self.live.set_health(Health::Writable);
-                    }
-                    return room;
-                }
-            }
-            std::thread::sleep(RETRY);
-        }
-    }
-
-    /// Until something can be committed again, or nobody is left to send anything. What comes
-    /// meanwhile is let go, unacknowledged.
-    fn wait_for_room(&self, arriving: &mut mpsc::Receiver<Arrival>) -> bool {
-        while let Err(error) = self.probe() {
-            tracing::debug!(%error, "the journal still cannot commit");
-            if arriving.is_closed() {
-                return false;
-            }
-            std::thread::sleep(RETRY);
-            while let Ok(arrival) = arriving.try_recv() {
-                drop(arrival);
-            }
-        }
-        tracing::info!("the journal can commit again");
-        true
-    }
-
-    /// Commits about as much as a batch takes, and takes it away again.
-    fn probe(&self) -> rusqlite::Result<()> {
-        let connection = &self.store.connection;
-        set_meta(connection, "probe", &vec![0; PROBE_BYTES])?;
-        connection.execute("DELETE FROM meta WHERE key = 'probe'", [])?;
-        Ok(())
-    }
-
     fn fail(&self, reason: &str) {
         tracing::error!(reason, "the journal stops");
         self.live.set_health(Health::Failed { reason: reason.to_owned() });
@@ -494,19 +360,4 @@ impl Writer {
         self.live.committed(self.counts.clone(), done.released, self.log.last);
         self.look_at_clock();
     }
-}
-
-/// Whether trying again can help.
-fn passes(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DiskFull
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen
-        )
-    )
 }
