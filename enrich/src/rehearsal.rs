@@ -22,6 +22,10 @@ pub struct Fired<'a> {
     pub event_ms: i64,
     pub known_ms: i64,
     pub expires_ms: i64,
+    /// Whether it can wait for quiet hours to end.
+    pub waits: bool,
+    /// The one before it of those that are about the same, where it changed and was asked about anew.
+    pub again: Option<usize>,
 }
 
 /// What becomes of it.
@@ -31,6 +35,8 @@ pub enum Fate {
     /// It was found out when it was of no use any more.
     Expired,
     Suppressed(Why),
+    /// It was said before, or is asked about anew: the other one counts.
+    Again,
 }
 
 /// Something a customer was told that no rule on a device's event said.
@@ -80,7 +86,7 @@ pub fn rehearse(
         first += of_event.len();
     }
     stage.wake(i64::MAX);
-    stage.fates
+    stage.settle()
 }
 
 impl<R: Fn(&Fired<'_>, i64) -> Reception> Stage<'_, R> {
@@ -100,11 +106,13 @@ impl<R: Fn(&Fired<'_>, i64) -> Reception> Stage<'_, R> {
         let mut waits: Option<(i64, u8)> = None;
         for at in first..end {
             let fired = self.fired[at];
-            if self.fates[at] == Fate::Said || fired.expires_ms < now_ms {
+            let said = self.fates[at] == Fate::Said || self.said_before(at);
+            if said || fired.expires_ms < now_ms {
                 continue;
             }
             self.fates[at] = match self.judge(&fired, now_ms) {
                 Verdict::Suppress(why) => Fate::Suppressed(why),
+                Verdict::Wait { .. } if !fired.waits => Fate::Suppressed(Why::QuietHours),
                 Verdict::Wait { until_ms } => {
                     let highest = waits.map_or(0, |(_, priority)| priority);
                     waits = Some((until_ms, highest.max(fired.rule.priority)));
@@ -116,6 +124,22 @@ impl<R: Fn(&Fired<'_>, i64) -> Reception> Stage<'_, R> {
         if let Some((until_ms, priority)) = waits {
             self.held.push(Reverse((until_ms, Reverse(priority), first, end)));
         }
+    }
+
+    fn said_before(&self, at: usize) -> bool {
+        let before =
+            std::iter::successors(self.fired[at].again, |before| self.fired[*before].again);
+        before.into_iter().any(|before| self.fates[before] == Fate::Said)
+    }
+
+    /// Of all that is about the same one counts: what was said, or else what was asked last.
+    fn settle(mut self) -> Vec<Fate> {
+        for at in 0..self.fired.len() {
+            let Some(before) = self.fired[at].again else { continue };
+            let other = if self.said_before(at) { at } else { before };
+            self.fates[other] = Fate::Again;
+        }
+        self.fates
     }
 
     fn judge(&self, fired: &Fired<'_>, now_ms: i64) -> Verdict {
@@ -182,6 +206,8 @@ mod tests {
                 event_ms,
                 known_ms: event_ms,
                 expires_ms: event_ms + 12 * HOUR_MS,
+                waits: true,
+                again: None,
             }
         };
         let fired: Vec<Fired<'_>> = hours

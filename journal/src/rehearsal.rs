@@ -1,5 +1,7 @@
-//! What rules would have told whom, by the journal: its devices' events are asked anew, and what fires
-//! is played through with cooldowns, caps, quiet hours and the feedback that was given.
+//! What rules would have told whom, by the journal: its devices' events and booked trips are asked anew,
+//! and what fires is played through with cooldowns, caps, quiet hours and the feedback that was given.
+
+mod trips;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::sync::Arc;
 use enrich::feedback::{Given, REMEMBERED, Reception};
 use enrich::rehearsal::{Besides, Fate, Fired, rehearse};
 use enrich::relevance::Told;
-use enrich::rules::{Occasion, Rule, RuleSet, Sort, Text, Value};
+use enrich::rules::{Fault, Occasion, Rule, RuleSet, Sort, Text, Value};
 use enrich::{Cause, World};
 use ingest::report::Report;
 use rusqlite::Connection;
@@ -15,6 +17,8 @@ use rusqlite::Connection;
 use crate::ReadError;
 use crate::archive::Archive;
 use crate::outbox::json;
+use crate::trips::time_zone;
+use crate::weather;
 
 /// What one of the rules would have done.
 #[derive(Debug, Default)]
@@ -25,13 +29,17 @@ pub struct Rehearsal {
     /// How often it could not be evaluated, and why first.
     pub faults: u64,
     pub fault: String,
+    /// Booked trips of which something was said, or held back, and which are not kept any more: they
+    /// could not be asked about.
+    pub trips_gone: u64,
 }
 
 /// What fired, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Rehearsed {
     pub policy: String,
-    pub device: String,
+    /// The device or the booked trip, by its id.
+    pub about: String,
     pub cause: Cause,
     pub customer: u32,
     pub offer: String,
@@ -45,25 +53,43 @@ struct Firing<'a> {
     rule: &'a Rule,
     sort: Sort,
     insurer: String,
+    policy: String,
+    expires_ms: i64,
+    of: Of,
+    /// Of the rule that is asked about.
+    shown: Option<Rehearsed>,
+}
+
+/// The event that something fired of.
+#[derive(Clone, Copy)]
+struct Of {
+    about: About,
     customer: u32,
-    device: u32,
     cause: Cause,
     event_ms: i64,
     known_ms: i64,
-    expires_ms: i64,
-    /// Of the rule that is asked about.
-    shown: Option<Rehearsed>,
+}
+
+/// What an event is about; trips come after devices, as in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Device(u32),
+    /// By the number of its first report, and of the one that counted then.
+    Trip {
+        first: i64,
+        report: i64,
+    },
 }
 
 /// What a rehearsal is about.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     rules: &'a RuleSet,
+    by_id: &'a HashMap<&'a str, &'a Rule>,
     id: &'a str,
     since_ms: i64,
     /// How long before it what was said matters.
     lead_ms: i64,
-    world: &'a World,
     feedback: &'a Feedback,
 }
 
@@ -72,7 +98,8 @@ type Feedback = HashMap<(u32, String), Vec<(i64, Given)>>;
 
 impl Archive {
     /// What the rule `id` of `rules` would have said of what became known from `since_ms` on, beside
-    /// all the others.
+    /// all the others. The weather of `world` is that of the configuration: what the journal has is
+    /// added to it for as long as this takes, and for booked trips as it became known.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -81,69 +108,96 @@ impl Archive {
         rules: &RuleSet,
         id: &str,
         since_ms: i64,
-        world: &World,
+        world: &mut World,
     ) -> Result<Rehearsal, ReadError> {
         let mut rehearsal = Rehearsal::default();
         let reach = |rule| rules.relevance.reach_ms(rule, Reception::default());
         let lead_ms = rules.rules().map(reach).max().unwrap_or(0);
         let connection = self.reader()?;
         let (feedback, besides) = (feedback(&connection)?, besides(&connection)?);
-        let asked = Asked { rules, id, since_ms, lead_ms, world, feedback: &feedback };
-        let mut firings = self.fire(&asked, &mut rehearsal)?;
-        firings.sort_by_key(|firing| (firing.known_ms, firing.device));
-        let zone = |customer| {
-            self.registry().customer(customer).map_or("UTC", |customer| &*customer.time_zone)
-        };
-        let mut event = 0;
-        let mut before = None;
-        let fired: Vec<Fired<'_>> = firings
-            .iter()
-            .map(|firing| {
-                let this = (firing.device, firing.cause, firing.known_ms);
-                event += usize::from(before.replace(this).is_some_and(|before| before != this));
-                Fired {
-                    rule: firing.rule,
-                    sort: firing.sort,
-                    customer: firing.customer,
-                    insurer: &firing.insurer,
-                    time_zone: zone(firing.customer),
-                    event,
-                    event_ms: firing.event_ms,
-                    known_ms: firing.known_ms,
-                    expires_ms: firing.expires_ms,
-                }
-            })
-            .collect();
+        let by_id = rules.rules().map(|rule| (rule.id.as_str(), rule)).collect();
+        let asked = Asked { rules, by_id: &by_id, id, since_ms, lead_ms, feedback: &feedback };
+        let configured = world.weather.clone();
+        let firings = self.fire(&asked, &connection, world, &mut rehearsal);
+        world.weather = configured;
+        let mut firings = firings?;
+        firings.sort_by_key(|firing| (firing.of.known_ms, firing.of.about));
+        let fired = self.in_order(&firings);
         let fates = rehearse(&rules.relevance, &fired, &besides, |fired, now_ms| {
             received(&feedback, (fired.customer, fired.insurer), &fired.rule.id, now_ms)
         });
-        let shown =
-            firings.into_iter().zip(fates).filter(|(firing, _)| firing.known_ms >= since_ms);
+        let shown = firings
+            .into_iter()
+            .zip(fates)
+            .filter(|(firing, fate)| firing.of.known_ms >= since_ms && *fate != Fate::Again);
         rehearsal.fired =
             shown.filter_map(|(firing, fate)| Some(Rehearsed { fate, ..firing.shown? })).collect();
         Ok(rehearsal)
     }
 
-    /// All that fires from `lead_ms` before `since_ms` on: what was said then may hold back what
-    /// comes after.
     fn fire<'a>(
         &self,
         asked: &Asked<'a>,
+        connection: &Connection,
+        world: &mut World,
         rehearsal: &mut Rehearsal,
     ) -> Result<Vec<Firing<'a>>, ReadError> {
-        let Asked { rules, id, since_ms, lead_ms, world, feedback } = *asked;
-        let on = rules.rule(id).map(|rule| rule.on.as_str());
-        let by_id: HashMap<&str, &'a Rule> =
-            rules.rules().map(|rule| (rule.id.as_str(), rule)).collect();
-        let mut firings = Vec::new();
+        let (mut firings, read) = self.fire_of_trips(asked, connection, world, rehearsal)?;
+        weather::learn(connection, world, read, i64::MAX)?;
+        self.fire_of_devices(asked, world, rehearsal, &mut firings)?;
+        Ok(firings)
+    }
+
+    /// What was fired one after the other, as it is played through.
+    fn in_order<'a>(&'a self, firings: &'a [Firing<'a>]) -> Vec<Fired<'a>> {
+        let mut event = 0;
+        let mut before = None;
+        let mut of_trips = HashMap::new();
+        let fired = firings.iter().enumerate().map(|(at, firing)| {
+            let Of { about, customer, cause, event_ms, known_ms } = firing.of;
+            let this = (about, cause, known_ms);
+            event += usize::from(before.replace(this).is_some_and(|before| before != this));
+            let again = match about {
+                About::Device(_) => None,
+                About::Trip { first, .. } => {
+                    of_trips.insert((first, firing.rule.id.as_str(), firing.policy.as_str()), at)
+                }
+            };
+            Fired {
+                rule: firing.rule,
+                sort: firing.sort,
+                customer,
+                insurer: &firing.insurer,
+                time_zone: time_zone(self.registry(), customer),
+                event,
+                event_ms,
+                known_ms,
+                expires_ms: firing.expires_ms,
+                waits: matches!(about, About::Device(_)),
+                again,
+            }
+        });
+        fired.collect()
+    }
+
+    /// All that devices' events fire from `lead_ms` before `since_ms` on: what was said then may hold
+    /// back what comes after.
+    fn fire_of_devices<'a>(
+        &self,
+        asked: &Asked<'a>,
+        world: &World,
+        rehearsal: &mut Rehearsal,
+        firings: &mut Vec<Firing<'a>>,
+    ) -> Result<(), ReadError> {
+        let from_ms = asked.since_ms.saturating_sub(asked.lead_ms);
         for device in self.registry().devices() {
-            for found in self.events(device, since_ms.saturating_sub(lead_ms), world)? {
+            for found in self.events(device, from_ms, world)? {
                 let event = &found.event;
-                let counts = event.known_ms >= since_ms && on == Some(event.happening.name());
+                let counts = asked.counts(event.happening.name(), event.known_ms);
                 rehearsal.events += u64::from(counts);
                 let Some(customer) = device.owner_at(event.cause.time_ms) else { continue };
-                let low = self.marked_low(feedback, customer, event.known_ms);
-                let answer = rules.answer(&Occasion {
+                let low = self.marked_low(asked.feedback, customer, event.known_ms);
+                let answer = asked.rules.answer(&Occasion {
                     event,
                     reading: found.reading.as_ref(),
                     device: Some(device.device.kind),
@@ -154,39 +208,57 @@ impl Archive {
                     world,
                     now_ms: event.known_ms,
                 });
-                let faults = answer.faults.iter().filter(|fault| counts && fault.rule == id);
-                for fault in faults {
-                    if rehearsal.faults == 0 {
-                        rehearsal.fault.clone_from(&fault.what);
-                    }
-                    rehearsal.faults += 1;
+                if counts {
+                    rehearsal.count(&answer.faults, asked.id);
                 }
-                firings.extend(answer.firings.into_iter().filter_map(|firing| {
-                    Some(Firing {
-                        rule: by_id.get(firing.rule.id.as_str())?,
-                        sort: firing.sort,
-                        insurer: firing.policy.insurer.to_string(),
-                        customer,
-                        device: device.number,
-                        cause: event.cause,
-                        event_ms: event.time_ms,
-                        known_ms: event.known_ms,
-                        expires_ms: firing.expires_ms,
-                        shown: (firing.rule.id == id).then(|| Rehearsed {
-                            policy: firing.policy.id.to_string(),
-                            device: device.device.id.to_string(),
-                            cause: event.cause,
-                            customer,
-                            offer: firing.offer.to_owned(),
-                            explanation: firing.explanation,
-                            value: firing.rule.value.clone(),
-                            fate: Fate::Expired,
-                        }),
-                    })
-                }));
+                let of = Of {
+                    about: About::Device(device.number),
+                    customer,
+                    cause: event.cause,
+                    event_ms: event.time_ms,
+                    known_ms: event.known_ms,
+                };
+                let id = &device.device.id;
+                firings.extend(
+                    answer.firings.into_iter().filter_map(|fired| asked.taken(fired, of, id)),
+                );
             }
         }
-        Ok(firings)
+        Ok(())
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// Whether it is about such an event of that time.
+    fn counts(&self, event: &str, known_ms: i64) -> bool {
+        let on = self.by_id.get(self.id).map(|rule| rule.on.as_str());
+        known_ms >= self.since_ms && on == Some(event)
+    }
+
+    fn taken(&self, fired: enrich::rules::Firing<'_>, of: Of, about: &str) -> Option<Firing<'a>> {
+        let Of { customer, cause, .. } = of;
+        let policy = fired.policy.id.to_string();
+        let rule: &'a Rule = self.by_id.get(fired.rule.id.as_str())?;
+        let shown = (rule.id == self.id).then(|| Rehearsed {
+            policy: policy.clone(),
+            about: about.to_owned(),
+            cause,
+            customer,
+            offer: fired.offer.to_owned(),
+            explanation: fired.explanation,
+            value: rule.value.clone(),
+            fate: Fate::Expired,
+        });
+        let insurer = fired.policy.insurer.to_string();
+        Some(Firing {
+            rule,
+            sort: fired.sort,
+            insurer,
+            policy,
+            expires_ms: fired.expires_ms,
+            of,
+            shown,
+        })
     }
 }
 
@@ -238,11 +310,12 @@ fn feedback(connection: &Connection) -> rusqlite::Result<Feedback> {
     Ok(all)
 }
 
-/// What was said of trips and in answer to feedback, which counts for caps.
+/// What was said in answer to feedback, and of trips that cannot be asked about, which counts for caps.
 fn besides(connection: &Connection) -> rusqlite::Result<Vec<Besides>> {
     let mut select = connection.prepare(
         "SELECT customer, said_ms, rule, happened_ms, counts FROM trigger_out
-         WHERE event < 0 AND outcome = 'released' AND status = 'fired' AND counts",
+         WHERE event < 0 AND outcome = 'released' AND status = 'fired' AND counts
+           AND (event = -1 OR NOT EXISTS (SELECT 1 FROM report WHERE number = -1 - event))",
     )?;
     let rows = select.query_map([], |row| {
         let (rule, event_ms, counts) = (row.get(2)?, row.get(3)?, row.get(4)?);
@@ -253,6 +326,15 @@ fn besides(connection: &Connection) -> rusqlite::Result<Vec<Besides>> {
 }
 
 impl Rehearsal {
+    fn count(&mut self, faults: &[Fault<'_>], id: &str) {
+        for fault in faults.iter().filter(|fault| fault.rule == id) {
+            if self.faults == 0 {
+                self.fault.clone_from(&fault.what);
+            }
+            self.faults += 1;
+        }
+    }
+
     /// What would have been said.
     pub fn said(&self) -> impl Iterator<Item = &Rehearsed> {
         self.fired.iter().filter(|fired| fired.fate == Fate::Said)
@@ -264,7 +346,7 @@ impl Rehearsal {
         let mut by_reason = BTreeMap::new();
         for fired in &self.fired {
             let reason = match fired.fate {
-                Fate::Said => continue,
+                Fate::Said | Fate::Again => continue,
                 Fate::Expired => "expired",
                 Fate::Suppressed(why) => why.name(),
             };

@@ -4,7 +4,7 @@
 //! the consent that the rule names, and only to the insurer that reported it.
 
 use enrich::registry::Registry;
-use enrich::rules::Occasion;
+use enrich::rules::{Firing, Occasion};
 use enrich::trigger::data;
 use enrich::weather::Joined;
 use enrich::{Booked, Event, TripAhead, World};
@@ -22,7 +22,7 @@ use crate::said::last_said_of;
 const LOOKED_AT: i64 = 64;
 
 /// Weather is waited for this long where a feed may still give it.
-const WEATHER_MS: i64 = 10_000;
+pub(crate) const WEATHER_MS: i64 = 10_000;
 
 /// Most trips whose weather feeds are asked for at once: it is looked for with every answer.
 const MOST_ASKED: i64 = 1_000;
@@ -161,8 +161,18 @@ pub(crate) fn booked(connection: &Connection, customer: u32) -> Result<Vec<Booke
     Ok(booked)
 }
 
-fn time_zone(registry: &Registry, customer: u32) -> &str {
+pub(crate) fn time_zone(registry: &Registry, customer: u32) -> &str {
     registry.customer(customer).map_or("UTC", |customer| &customer.time_zone)
+}
+
+/// Leaves what is for the insurer that reported a trip; and where it was booked with one of several
+/// policies, what is about that one.
+pub(crate) fn concern(firings: &mut Vec<Firing<'_>>, insurer: &str, trip: &Trip) {
+    firings.retain(|firing| *firing.policy.insurer == *insurer);
+    let named = |policy: &str| trip.policy.as_deref() == Some(policy);
+    if firings.iter().any(|firing| named(&firing.policy.id)) {
+        firings.retain(|firing| named(&firing.policy.id));
+    }
 }
 
 /// What stands in the outbox for the event that a trip is: below those of claims and devices, by the
@@ -264,12 +274,7 @@ impl Outbox<'_> {
         let answer = rules.answer(&occasion);
         self.count_faults(&answer.faults);
         let mut firings = answer.firings;
-        firings.retain(|firing| *firing.policy.insurer == *insurer);
-        // Where the trip was booked with one of several policies, it is about that one.
-        let named = |policy: &str| trip.policy.as_deref() == Some(policy);
-        if firings.iter().any(|firing| named(&firing.policy.id)) {
-            firings.retain(|firing| named(&firing.policy.id));
-        }
+        concern(&mut firings, insurer, trip);
         let mut ids = Vec::new();
         for firing in &firings {
             let evidence = to_json(&Evidence {

@@ -124,17 +124,32 @@ pub(crate) fn store(
 
 /// Fills `world` with the rows that are kept. Returns the number of the last.
 pub(crate) fn load(connection: &Connection, world: &mut World) -> Result<i64> {
+    learn(connection, world, 0, i64::MAX)
+}
+
+/// The same with those after a number, as far as they were known at `until_ms`.
+pub(crate) fn learn(
+    connection: &Connection,
+    world: &mut World,
+    after: i64,
+    until_ms: i64,
+) -> Result<i64> {
+    let mut last = after;
     let Feed::Rows(rows) = &mut world.weather else {
-        return Ok(0);
+        return Ok(last);
     };
-    let mut last = 0;
-    let mut select =
-        connection.prepare("SELECT number, source, known_ms, body FROM weather ORDER BY number")?;
-    let mut stored = select.query([])?;
+    let mut select = connection.prepare_cached(
+        "SELECT number, source, known_ms, body FROM weather WHERE number > ?1 ORDER BY number",
+    )?;
+    let mut stored = select.query([after])?;
     while let Some(row) = stored.next()? {
+        let known_ms = row.get(2)?;
+        if known_ms > until_ms {
+            break;
+        }
         last = row.get(0)?;
         let source: Arc<str> = row.get::<_, String>(1)?.into();
-        rows.learn(&decode(&source, row.get_ref(3)?.as_blob()?)?, row.get(2)?);
+        rows.learn(&decode(&source, row.get_ref(3)?.as_blob()?)?, known_ms);
     }
     Ok(last)
 }

@@ -23,7 +23,6 @@ pub(super) fn run(args: &BacktestArgs) -> Result<ExitCode> {
         Archive::open(dir).with_context(|| format!("no journal to read in {}", dir.display()))?;
     let mut world = crate::serve::world(&config)?;
     world.atlas.set_geofences(archive.registry().geofences());
-    journal::read_weather(dir, &mut world).context("the weather in the journal")?;
     let relevance = config.relevance.parsed()?;
     let mut in_force = match archive.rules() {
         Some(rules) => rules.clone(),
@@ -32,10 +31,13 @@ pub(super) fn run(args: &BacktestArgs) -> Result<ExitCode> {
     // The journal has the rules' texts; how much anybody hears is in the configuration.
     in_force.relevance = relevance;
     let then = in_force.clone().with_rule(rule.clone());
-    let then = archive.rehearse(&then, &rule.id, since_ms, &world)?;
+    let then = archive.rehearse(&then, &rule.id, since_ms, &mut world)?;
     let from = Timestamp::from_millisecond(since_ms)?;
     println!("rule      {} version {}", rule.id, rule.version);
     println!("since     {from}: {} events of {}", then.events, rule.on);
+    if then.trips_gone > 0 {
+        println!("          {} trips that were told of are not kept any more", then.trips_gone);
+    }
     println!("fires     {}", summary(&then.fired));
     println!("would say {}", summary(then.said()));
     println!("          {}", not_said(&then));
@@ -46,7 +48,7 @@ pub(super) fn run(args: &BacktestArgs) -> Result<ExitCode> {
         println!("live now  no rule of that id: all of it is new");
         return Ok(ExitCode::SUCCESS);
     }
-    let now = archive.rehearse(&in_force, &rule.id, since_ms, &world)?;
+    let now = archive.rehearse(&in_force, &rule.id, since_ms, &mut world)?;
     println!("live now  {}", summary(now.said()));
     println!("          {}", not_said(&now));
     println!("differs   {}", difference(&then, &now));
@@ -97,10 +99,10 @@ fn not_said(rehearsal: &Rehearsal) -> String {
     format!("{total} not said: {}", reasons.join(", "))
 }
 
-/// What makes two the same trigger: policy, device and what caused it.
+/// What makes two the same trigger: policy, device or trip and what caused it.
 fn key(told: &Rehearsed) -> (&str, &str, i64, String) {
     let Cause { time_ms, seq, content } = told.cause;
-    (&told.policy, &told.device, time_ms, format!("{seq:?} {content}"))
+    (&told.policy, &told.about, time_ms, format!("{seq:?} {content}"))
 }
 
 /// What is said otherwise than by the rule in force.

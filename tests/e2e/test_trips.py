@@ -2,7 +2,7 @@
 
 import time
 
-from datanaut import Datanaut, wait_for
+from datanaut import ROOT, Datanaut, datanaut, wait_for
 from journeys import drive
 from peers import Client
 from weather import OpenMeteo
@@ -26,10 +26,17 @@ def test_a_trip_is_said_two_days_before_and_withdrawn_when_cancelled(tmp_path, s
             "from": "2026-01-20T12:00:00Z", "to": "2026-01-27T12:00:00Z",
         }
         assert data["evidence"]["weather"]["status"] == "known" and "°C" in data["explanation"]["en"]
+        # What the rule would have said is what it said; a trip that is not told yet is not in it.
+        alpina.publish("trips/alpina", {**trip, "id": "T-2", "from": "2026-02-20T12:00:00Z", "to": "2026-02-21T12:00:00Z"})
+        rule = ("--since", "2026-01-01T00:00:00Z", "--data", server.data)
+        code, out, err = datanaut("rules", "backtest", ROOT / "enrich/rules/travel-trip.toml", *rule)
+        assert code == 0, err
+        assert "1 events of trip_ahead" in out and "would say 1 triggers to 1 customers" in out, out
+        assert "(1 winter_sports_cover)" in out and "0 new, 0 no longer, 0 said otherwise" in out, out
         alpina.publish("trips/alpina", {**trip, "cancelled": True})
         withdrawn = wait_for("the withdrawal", lambda: alpina.events()[1:])[0]
         assert withdrawn["id"] == told["id"] and withdrawn["type"].endswith(".withdrawn")
-        assert server.counts()["reports"] == {"trip": 2}
+        assert server.counts()["reports"] == {"trip": 3}
 
 
 def test_the_weather_of_a_trips_first_days_comes_from_a_live_feed_however_late(tmp_path):

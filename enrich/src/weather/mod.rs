@@ -104,7 +104,7 @@ impl Higher {
 }
 
 /// Where rows come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Feed {
     /// Made up, but the same for the same seed: for demonstrations and tests.
     Synthetic(Synthetic),

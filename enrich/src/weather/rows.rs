@@ -24,7 +24,7 @@ impl Reach {
 }
 
 /// For each cell and feed one row an hour, the last that the feed gave.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rows {
     /// In order of preference.
     feeds: Vec<Reach>,

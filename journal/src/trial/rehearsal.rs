@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use enrich::relevance::Relevance;
 use enrich::rules::RuleSet;
+use ingest::Arrival;
 
+use super::report::{insured, message};
 use super::{BELGIUM, GERMANY, HOME, NETHERLANDS, NOW_MS, Trial, reading};
-use crate::Archive;
+use crate::{Archive, Retention};
 
 const TRAVEL: &str = include_str!("../../../enrich/rules/travel-offer.toml");
 
@@ -60,11 +62,12 @@ fn told(trial: &Trial) -> Fates {
     rows.collect::<Result<_, _>>().unwrap()
 }
 
-fn rehearsed(trial: &Trial, rules: &RuleSet) -> Fates {
+fn rehearsed(trial: &mut Trial, rules: &RuleSet) -> Fates {
     let archive = Archive::open(trial.dir.path()).unwrap();
     let mut fates = Fates::new();
     for rule in rules.rules() {
-        let all = archive.rehearse(rules, &rule.id, 0, &trial.writer().core.world).unwrap();
+        let world = &mut trial.writer_mut().core.world;
+        let all = archive.rehearse(rules, &rule.id, 0, world).unwrap();
         let said = all.said().count() as i64;
         let fate = |(reason, count): (&str, i64)| ((rule.id.clone(), reason.to_owned()), count);
         fates.extend((said > 0).then(|| fate(("released", said))));
@@ -77,11 +80,98 @@ fn rehearsed(trial: &Trial, rules: &RuleSet) -> Fates {
 fn what_was_told_live_is_what_a_rehearsal_says() {
     for (cap, log_readings) in [(None, u64::MAX), (Some(3), 40)] {
         let relevance = Relevance { cap, ..Relevance::default() };
-        let trial = lived(relevance, log_readings);
+        let mut trial = lived(relevance, log_readings);
         let live = told(&trial);
         let reasons: Vec<&str> = live.keys().map(|(_, reason)| reason.as_str()).collect();
         assert!(reasons.contains(&"cooldown") && reasons.contains(&"released"), "{live:?}");
         assert_eq!(reasons.contains(&"cap"), cap.is_some(), "{live:?}");
-        assert_eq!(rehearsed(&trial, &rules(relevance)), live);
+        assert_eq!(rehearsed(&mut trial, &rules(relevance)), live);
     }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+impl Trial {
+    fn books_for_anna(&mut self, id: &str, from_ms: i64, more: &str) {
+        let to_ms = from_ms + 7 * DAY_MS;
+        let payload = format!(
+            r#"{{"id":"{id}","customer":"anna","lat":47.27,"lon":11.39,"from":{from_ms},"to":{to_ms}{more}}}"#
+        );
+        let received_ms = self.writer().clock.now_ms();
+        self.report(Arrival { received_ms, ..message("alpina", "trips/alpina", &payload) });
+    }
+
+    /// So many hours go by, and what is due in each is dealt with.
+    fn hours_go_by(&mut self, from: i64, to: i64) {
+        for hour in from..=to {
+            self.at(NOW_MS + hour * HOUR_MS);
+            for _ in 0..2 {
+                assert!(self.try_commit(&[]));
+            }
+        }
+    }
+}
+
+/// A week and a half of bookings: changed before and after they are told, cancelled, put off to the
+/// morning, begun, and two that are not told yet.
+fn booked(relevance: Relevance) -> Trial {
+    let mut trial = insured();
+    trial.writer_mut().core.rules.relevance = relevance;
+    let at = |day: i64, hour: i64| NOW_MS + day * DAY_MS + hour * HOUR_MS;
+    let ski = r#","activities":["skiing"]"#;
+    trial.books_for_anna("T-1", at(5, 0), "");
+    trial.books_for_anna("T-2", at(5, 0), ski);
+    trial.books_for_anna("T-3", at(6, 0), "");
+    trial.books_for_anna("T-4", at(6, 1), "");
+    trial.books_for_anna("T-5", NOW_MS - 1, ski);
+    trial.books_for_anna("T-6", at(9, 0), ski);
+    trial.hours_go_by(0, 11);
+    // At night; and one before it is told.
+    trial.books_for_anna("T-7", at(1, 12), "");
+    trial.books_for_anna("T-1", at(7, 0), ski);
+    trial.books_for_anna("T-4", at(6, 1), r#","cancelled":true"#);
+    trial.hours_go_by(12, 4 * 24);
+    // After it was told, or held back.
+    trial.books_for_anna("T-2", at(5, 0), "");
+    trial.books_for_anna("T-3", at(6, 0), ski);
+    trial.hours_go_by(4 * 24, 6 * 24);
+    trial.books_for_anna("T-1", at(7, 0), r#","cancelled":true"#);
+    trial.books_for_anna("T-8", at(30, 0), ski);
+    trial.hours_go_by(6 * 24, 7 * 24 - 4);
+    trial
+}
+
+#[test]
+fn booked_trips_are_rehearsed_as_they_were_told_live() {
+    for cap in [None, Some(1), Some(2)] {
+        let relevance = Relevance { cap, cap_window_ms: 3 * DAY_MS, ..Relevance::default() };
+        let mut trial = booked(relevance);
+        let live = told(&trial);
+        let said = ("travel-trip".to_owned(), "released".to_owned());
+        assert!(live[&said] >= 2, "{live:?}");
+        assert_eq!(live.keys().any(|(_, reason)| reason == "cap"), cap.is_some(), "{live:?}");
+        let rules = trial.writer().core.rules.clone();
+        assert_eq!(rehearsed(&mut trial, &rules), live, "cap {cap:?}");
+    }
+}
+
+#[test]
+fn trips_that_are_not_kept_any_more_are_counted() {
+    let mut trial = booked(Relevance::default());
+    let rules = trial.writer().core.rules.clone();
+    let trips = |trial: &mut Trial| {
+        let archive = Archive::open(trial.dir.path()).unwrap();
+        let world = &mut trial.writer_mut().core.world;
+        let all = archive.rehearse(&rules, "travel-trip", NOW_MS, world).unwrap();
+        (all.said().count(), all.trips_gone)
+    };
+    trial.hours_go_by(7 * 24 - 3, 7 * 24);
+    let (said, gone) = trips(&mut trial);
+    assert_eq!((said > 2, gone), (true, 0));
+    trial.keep(Retention { reports_ms: Some(31 * DAY_MS), ..Retention::default() });
+    trial.at(NOW_MS + 45 * DAY_MS);
+    trial.sweep_all();
+    let (left, gone) = trips(&mut trial);
+    assert!(left > 0 && gone > 0 && left as u64 + gone == said as u64, "{said}: {left} and {gone}");
 }
