@@ -154,10 +154,11 @@ impl Sweep {
 }
 
 impl Writer {
-    /// Whether the clock can be believed. What waited for that goes at once.
+    /// Whether the clock can be believed. What waited for that goes at once: a sweep under way
+    /// goes by what was believed before it.
     pub(crate) fn look_at_clock(&mut self) {
         if self.belief.look(self.clock.now_ms()) {
-            self.next_sweep_ms = i64::MIN;
+            (self.sweep, self.next_sweep_ms) = (None, i64::MIN);
         }
         self.live.doubt_clock(self.belief.doubts());
         if let Err(error) = self.belief.write(&self.store.connection) {

@@ -51,6 +51,8 @@ pub(crate) struct Shelf {
     pub(crate) most_lines: Option<usize>,
     /// What it was asked to delete: a device, from when to when.
     pub(crate) deleted: Vec<(String, i64, i64)>,
+    /// How often it was asked to delete what is too old, of one kind of device.
+    pub(crate) aged: usize,
     /// What a request must not be like.
     pub(crate) complaints: Vec<String>,
     /// A request waits for a deletion; and was taken after it.
@@ -164,6 +166,7 @@ impl Server {
                 let time = i128::from(*time_ms) * 1_000_000;
                 measurement != kind || !(start..=stop).contains(&time)
             });
+            shelf.aged += 1;
             return (204, "", String::new());
         }
         let device = quoted("device=\"").unwrap().to_owned();
