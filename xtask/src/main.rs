@@ -9,6 +9,8 @@ mod check;
 mod edges;
 #[path = "../../enrich/src/places/exact/mod.rs"]
 mod exact;
+#[path = "../../enrich/src/places/folded.rs"]
+mod folded;
 mod geobuf;
 mod kosovo;
 mod land;

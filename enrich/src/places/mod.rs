@@ -3,6 +3,7 @@
 mod areas;
 mod details;
 mod exact;
+mod folded;
 mod named;
 mod regions;
 mod towns;

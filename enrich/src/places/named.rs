@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use icu_normalizer::DecomposingNormalizerBorrowed;
 use ingest::Fix;
 
+use super::folded::folded;
 use super::towns::{TOWNS, Town};
 use crate::Country;
 
@@ -35,8 +35,9 @@ pub struct NamedTown {
 }
 
 impl Named {
-    /// Looks a name up among towns of at least 5,000 inhabitants, in Europe 2,000; behind a comma there
-    /// may be its country, by code or by name in English or Dutch.
+    /// Looks a name up among towns of at least 5,000 inhabitants, in Europe 2,000, of larger ones in other
+    /// languages as well; behind a comma there may be its country, by code or by name in English or
+    /// Dutch.
     #[must_use]
     pub fn look_up(text: &str) -> Self {
         let mut parts = text.split(',').map(str::trim);
@@ -47,7 +48,9 @@ impl Named {
             return Self::None;
         }
         let from = BY_NAME.partition_point(|it| called(it) < town);
-        let theirs = BY_NAME.iter().skip(from).take_while(|it| called(it) == town);
+        let theirs = BY_NAME.iter().skip(from).take_while(|it| called(it) == town).copied();
+        // What is a town's own name may be what another is called abroad: that is not guessed either.
+        let theirs = theirs.chain(TOWNS.also_called(&town));
         let mut theirs = theirs.filter(|it| country.is_none_or(|country| country == it.country));
         match (theirs.next(), theirs.next()) {
             (None, _) => Self::None,
@@ -95,27 +98,6 @@ fn called(town: &Town) -> String {
     folded(town.name.split(',').next().unwrap_or_default())
 }
 
-/// In small letters without accents, as people type.
-fn folded(text: &str) -> String {
-    let plain = DecomposingNormalizerBorrowed::new_nfd().normalize(text);
-    let letters = plain.chars().filter(|c| !('\u{300}'..='\u{36f}').contains(c));
-    let mut folded = String::with_capacity(text.len());
-    for letter in letters.flat_map(char::to_lowercase) {
-        // What is no letter with an accent to Unicode, but to whoever types it.
-        match letter {
-            'ß' => folded.push_str("ss"),
-            'æ' => folded.push_str("ae"),
-            'œ' => folded.push_str("oe"),
-            'ø' => folded.push('o'),
-            'ł' => folded.push('l'),
-            'đ' | 'ð' => folded.push('d'),
-            'ı' => folded.push('i'),
-            letter => folded.push(letter),
-        }
-    }
-    folded
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Named, TOWNS};
@@ -142,6 +124,29 @@ mod tests {
         }
         let town = Named::look_up("Vaals").town().unwrap();
         assert!((town.fix.lat() - 50.77).abs() < 0.02 && (town.fix.lon() - 6.02).abs() < 0.02);
+    }
+
+    #[test]
+    fn large_towns_are_found_by_what_other_languages_call_them() {
+        for (names, known) in [
+            (&["Luik", "Liège", "Lüttich", "Luettich", "LIEGE, België"][..], ("Liège", "BE")),
+            (&["Köln", "Keulen", "Koeln", "Cologne, Germany", "Keulen, DE"], ("Köln", "DE")),
+            (&["Milan, IT", "Mailand", "Milano", "Milaan"], ("Milan", "IT")),
+            (&["Wien", "Wenen", "Vienna, AT", "Bécs"], ("Vienna", "AT")),
+            (&["München", "Muenchen", "Munich", "Monaco di Baviera, DE"], ("Munich", "DE")),
+            (&["Brussel", "Bruxelles", "Brüssel"], ("Brussels", "BE")),
+            (&["Rijsel", "Lille, FR"], ("Lille", "FR")),
+            (&["Straatsburg", "Straßburg"], ("Strasbourg", "FR")),
+            (&["Aix-la-Chapelle"], ("Aachen", "DE")),
+        ] {
+            for name in names {
+                assert_eq!(found(name), Some((known.0, known.1.to_owned())), "{name}");
+            }
+        }
+        // There is a Cologne in Lombardy, and an Aken on the Elbe.
+        assert_eq!(Named::look_up("Cologne"), Named::Several);
+        assert_eq!(Named::look_up("Aken, DE"), Named::Several);
+        assert_eq!(found("Cologne, IT"), Some(("Cologne", "IT".to_owned())));
     }
 
     #[test]

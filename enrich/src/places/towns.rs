@@ -1,4 +1,5 @@
-//! Towns with their time zones, from GeoNames: those with at least 5,000 inhabitants, in Europe 2,000.
+//! Towns with their time zones, from GeoNames: those with at least 5,000 inhabitants, in Europe 2,000. Of
+//! large ones also what other languages call them.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -25,6 +26,8 @@ pub(super) struct Town {
 
 pub(super) struct Towns {
     towns: Vec<Town>,
+    /// What large ones are called in other languages, folded; sorted, with the town's number.
+    others: Vec<(&'static str, u32)>,
     /// On the unit sphere, where the nearest in space is the nearest over the ground, also across
     /// the date line and the poles.
     places: RTree<GeomWithData<[f32; 3], u32>>,
@@ -39,7 +42,7 @@ impl Towns {
 
     /// `None` when the bytes are not whole town data.
     fn read(bytes: &'static [u8]) -> Option<Self> {
-        let mut reader = Reader(bytes.strip_prefix(b"DNTOWN01")?);
+        let mut reader = Reader(bytes.strip_prefix(b"DNTOWN02")?);
         let (mut towns, mut zones) = (Vec::new(), HashMap::<_, Vec<_>>::new());
         for _ in 0..reader.count()? {
             let country = Country::from_code(reader.code()?)?;
@@ -52,15 +55,33 @@ impl Towns {
                 towns.push(Town { name: reader.text()?, country, zone, lat, lon });
             }
         }
+        let mut others = Vec::new();
+        let mut number = 0u32;
+        for _ in 0..reader.count()? {
+            number = number.checked_add(u32::try_from(reader.count()?).ok()?)?;
+            towns.get(number as usize)?;
+            for _ in 0..reader.count()? {
+                others.push((reader.text()?, number));
+            }
+        }
+        others.sort_unstable();
         let places = (0..)
             .zip(&towns)
             .map(|(number, town)| GeomWithData::new(on_sphere(town.lat, town.lon), number))
             .collect();
-        reader.0.is_empty().then(|| Self { towns, places: RTree::bulk_load(places), zones })
+        let places = RTree::bulk_load(places);
+        reader.0.is_empty().then_some(Self { towns, others, places, zones })
     }
 
     pub(super) fn all(&self) -> &[Town] {
         &self.towns
+    }
+
+    /// The large towns that other languages call so; `name` is folded.
+    pub(super) fn also_called(&self, name: &str) -> impl Iterator<Item = &Town> {
+        let from = self.others.partition_point(|(other, _)| *other < name);
+        let theirs = self.others[from..].iter().take_while(move |(other, _)| *other == name);
+        theirs.filter_map(|(_, number)| self.towns.get(*number as usize))
     }
 
     /// All towns, the nearest first.
