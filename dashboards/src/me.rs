@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::extract::State;
+use axum::extract::rejection::FormRejection;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -51,8 +52,14 @@ pub(crate) async fn export(
 
 pub(crate) async fn decide(
     State(site): State<Arc<Site>>,
-    Form(decision): Form<Decision>,
+    form: Result<Form<Decision>, FormRejection>,
 ) -> Result<Redirect, Problem> {
+    let Form(decision) = form.map_err(|wrong| {
+        Problem::bad_request(
+            wrong.body_text(),
+            "open the page by its link again, and decide with its buttons",
+        )
+    })?;
     let (_, known) = holder(&site, &decision.token)?;
     let Decision { token, insurer, purpose, decision } = decision;
     let customer = known.customer.id.clone();

@@ -5,6 +5,7 @@
 
 mod api;
 mod client;
+mod garbage;
 mod contracts;
 mod metrics;
 mod page;

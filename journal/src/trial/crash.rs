@@ -1,10 +1,12 @@
-//! A process that ends after any transaction of an erasure: the next one finishes it, once.
+//! A process that ends after any transaction of an erasure, of a withdrawal, of a sweep: the next one
+//! finishes it, once.
 
 use ingest::{Measure, Reading, Value};
 
 use super::report::{claim, insured_also};
-use super::rights::crossing;
-use super::{Trial, undecodable};
+use super::retention::{HOUR_MS, of_an_hour};
+use super::rights::{crossing, withdraw};
+use super::{GERMANY, NOW_MS, Trial, reading, undecodable};
 use crate::webhook::Recorded;
 use crate::{Change, Letter, Progress, Receipt, Why};
 
@@ -59,7 +61,7 @@ impl Trial {
             horizon_ms: self.horizon_ms,
             retention: self.retention.clone(),
             now_ms: self.now_ms,
-            sent: Vec::new(),
+            sent: self.sent.clone(),
             followers: self.followers.clone(),
             far_end: super::follow::FarEnd::default(),
         };
@@ -67,8 +69,42 @@ impl Trial {
         next
     }
 
-    /// What a deletion that is done leaves: one receipt, one request to each insurer and product, and nothing in
-    /// any file.
+    /// Calls `step` for as long as it goes on, and `next` with each journal that another process
+    /// finds where this one ends after one of the transactions.
+    fn end_after_each(
+        &mut self,
+        mut step: impl FnMut(&mut Self) -> bool,
+        mut next: impl FnMut(Self),
+    ) {
+        let mut seen = self.log_of_file();
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = step(self);
+            let log = self.log_of_file();
+            // Where it was emptied, what it held is in the file.
+            let seen_to = log.starts_with(&seen).then_some(seen.len());
+            for end in ends_of_transactions(&log).into_iter().filter(|end| Some(*end) > seen_to) {
+                next(self.killed(end));
+            }
+            seen = log;
+        }
+    }
+
+    /// Makes a change, and deletes what it says.
+    fn end_after_each_of(&mut self, change: Change, next: impl FnMut(Self)) {
+        let mut change = Some(change);
+        let step = |trial: &mut Self| {
+            match change.take() {
+                Some(change) => assert!(trial.change(change)),
+                None => drop(trial.purge()),
+            }
+            !trial.writer().purges.is_empty()
+        };
+        self.end_after_each(step, next);
+    }
+
+    /// What an erasure that is done leaves: one receipt, one request to each insurer and product,
+    /// and nothing in any file.
     #[track_caller]
     fn check_erased(&self) -> Receipt {
         self.check_rights();
@@ -120,27 +156,14 @@ fn with_carl(log_readings: u64) -> Trial {
 fn an_erasure_is_finished_by_the_next_process_after_whichever_transaction_one_ends() {
     for log_readings in [1, 8, u64::MAX] {
         let mut trial = with_carl(log_readings);
-        let (mut seen_to, mut receipts) = (Some(trial.log_of_file().len()), Vec::new());
-        let mut halfway = 0;
-        assert!(trial.change(Change::Erase { customer: "carl".into() }));
-        loop {
-            let log = trial.log_of_file();
-            // Where it was emptied, what it held is in the file.
-            seen_to = seen_to.filter(|seen_to| log.len() >= *seen_to);
-            for end in ends_of_transactions(&log).into_iter().filter(|end| Some(*end) > seen_to) {
-                let mut next = trial.killed(end);
-                halfway += usize::from(!next.writer().purges.is_empty());
-                next.purge_all();
-                receipts.push(next.check_erased());
-                next.restart();
-                assert!(next.writer().purges.is_empty(), "it is not done again");
-            }
-            seen_to = Some(log.len());
-            if trial.writer().purges.is_empty() {
-                break;
-            }
-            trial.purge();
-        }
+        let (mut halfway, mut receipts) = (0, Vec::new());
+        trial.end_after_each_of(Change::Erase { customer: "carl".into() }, |mut next| {
+            halfway += usize::from(!next.writer().purges.is_empty());
+            next.purge_all();
+            receipts.push(next.check_erased());
+            next.restart();
+            assert!(next.writer().purges.is_empty(), "it is not done again");
+        });
         let receipt = trial.check_erased();
         assert!(halfway >= 4, "{halfway} of {}", receipts.len());
         assert!(receipts.iter().all(|one| *one == receipt), "{receipt:?} {receipts:?}");
@@ -148,5 +171,57 @@ fn an_erasure_is_finished_by_the_next_process_after_whichever_transaction_one_en
         let Receipt { readings, quarantined, reports, triggers, dead_letters, .. } = receipt;
         assert_eq!((quarantined, reports, dead_letters), (1, 1, 1));
         assert!(readings > 0 && triggers > 0);
+    }
+}
+
+#[test]
+fn so_is_a_withdrawal() {
+    for log_readings in [1, 8, u64::MAX] {
+        let mut trial = Trial::new(log_readings);
+        for from in [0, 100, 200] {
+            trial.send("car-a", &crossing(from));
+            trial.send("car-b", &crossing(from));
+        }
+        trial.rest();
+        let mut receipts = Vec::new();
+        trial.end_after_each_of(withdraw("anna", "alpina"), |mut next| {
+            next.check_outbox();
+            next.purge_all();
+            next.check_rights();
+            next.check_outbox();
+            next.check_recovery();
+            assert_eq!(next.query("SELECT count(*) FROM deletion"), 1);
+            receipts.push(next.reader().receipt(1).unwrap().unwrap());
+        });
+        let receipt = trial.reader().receipt(1).unwrap().unwrap();
+        assert_eq!((receipt.why, receipt.done_ms), (Why::Withdrawn, Some(trial.now_ms)));
+        assert!(receipts.len() >= 4 && receipts.iter().all(|one| *one == receipt));
+    }
+}
+
+#[test]
+fn so_is_a_sweep() {
+    for log_readings in [1, 8, u64::MAX] {
+        let mut trial = Trial::keeping(log_readings, of_an_hour());
+        for from in [-1_200, -600, 0] {
+            trial.send("car-a", &crossing(from));
+            trial.send("car-c", &crossing(from));
+        }
+        trial.at(NOW_MS + 2 * HOUR_MS);
+        trial.send("car-c", &[reading(7_700, GERMANY)]);
+        trial.writer_mut().next_sweep_ms = i64::MIN;
+        let step = |trial: &mut Trial| {
+            trial.writer_mut().sweep().unwrap();
+            trial.writer().sweep.is_some()
+        };
+        let mut ends = 0;
+        trial.end_after_each(step, |mut next| {
+            ends += 1;
+            next.sweep_all();
+            next.check_age(HOUR_MS);
+            next.check_all();
+        });
+        assert!(ends >= 2, "{ends}");
+        trial.check_age(HOUR_MS);
     }
 }

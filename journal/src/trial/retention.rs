@@ -9,16 +9,16 @@ use super::rights::crossing;
 use super::{BELGIUM, GERMANY, NETHERLANDS, NOW_MS, Trial, arrival, reading, undecodable};
 use crate::{Aged, Retention};
 
-const HOUR_MS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Readings of an hour.
-fn of_an_hour() -> Retention {
+pub(super) fn of_an_hour() -> Retention {
     Retention { readings_ms: Some(HOUR_MS), ..Retention::default() }
 }
 
 impl Trial {
-    fn keeping(log_readings: u64, retention: Retention) -> Self {
+    pub(super) fn keeping(log_readings: u64, retention: Retention) -> Self {
         let mut trial = Self::new(log_readings);
         trial.keep(retention);
         trial
@@ -41,7 +41,7 @@ impl Trial {
     }
 
     /// Holds after a sweep, until the clock goes on.
-    fn check_age(&self, keep_ms: i64) {
+    pub(super) fn check_age(&self, keep_ms: i64) {
         let since_ms = self.now_ms - keep_ms;
         for (device, reading) in self.kept_anywhere() {
             assert!(reading.time_ms >= since_ms, "device {device}: {reading:?}");
@@ -58,7 +58,7 @@ impl Trial {
         }
     }
 
-    fn check_all(&self) {
+    pub(super) fn check_all(&self) {
         self.check_totals();
         self.check_stretches();
         self.check_recovery();

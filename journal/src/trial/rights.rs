@@ -21,7 +21,7 @@ fn travel(customer: &str, insurer: &str) -> (std::sync::Arc<str>, std::sync::Arc
     (customer.into(), insurer.into(), Product::Travel)
 }
 
-fn withdraw(customer: &str, insurer: &str) -> Change {
+pub(super) fn withdraw(customer: &str, insurer: &str) -> Change {
     let (customer, insurer, purpose) = travel(customer, insurer);
     Change::Withdraw { customer, insurer, purpose }
 }
