@@ -21,6 +21,8 @@ use crate::scenario::Scenario;
 use crate::server::{Identity, Server, Totals};
 use crate::settings::{BenchError, Settings};
 use crate::setup::Setup;
+use crate::shared::now_ms;
+use crate::trips::Trip;
 use crate::truth::Truth;
 use crate::watcher::Watcher;
 
@@ -53,9 +55,10 @@ pub async fn bench(
     let watcher = Watcher::start(port_of_server(&settings, &options.broker));
     let insurer = options.connect_only();
     let started_at = Timestamp::now();
+    options.planned = book_trips(scenario, &settings, &options, &insurer).await?;
     let mut run = if processes > 1 {
         let processes = Processes::like_this(processes);
-        processes.run(options.ledger.take(), options.progress, shutdown).await?
+        processes.run(options.ledger.take(), options.planned, options.progress, shutdown).await?
     } else {
         run_in_full(fleet, options, shutdown).await
     };
@@ -120,6 +123,24 @@ pub async fn bench(
 fn claim_lines(truths: &[Truth], insurer: &str) -> String {
     let lines = truths.iter().filter_map(|truth| claim_line(truth, insurer));
     lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// Reports the trips that people booked, and says what is to be told of them.
+async fn book_trips(
+    scenario: &Scenario,
+    settings: &Settings,
+    options: &Options,
+    insurer: &Options,
+) -> Result<Vec<Truth>, BenchError> {
+    let start_ms = options.clock_start.map_or_else(now_ms, |at| at.ms);
+    let lasts = options.duration.unwrap_or_default().mul_f64(options.clock_speed);
+    let trips = scenario.trips(settings.scale, start_ms, lasts);
+    let name = scenario.insurer();
+    let lines: String = trips.iter().map(|trip| format!("{}\n", trip.line(name))).collect();
+    if !lines.is_empty() {
+        publish_lines(&lines, insurer, name).await.map_err(BenchError::Report)?;
+    }
+    Ok(trips.iter().map(Trip::truth).collect())
 }
 
 async fn identity(server: Option<&Server>) -> Result<Option<Identity>, BenchError> {

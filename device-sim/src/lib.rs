@@ -68,6 +68,7 @@ mod thermostat;
 mod tracker;
 mod transport;
 mod trigger;
+mod trips;
 mod truth;
 mod venues;
 mod verify;

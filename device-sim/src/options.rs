@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::faults::Faults;
 use crate::progress::Show;
 use crate::transport::Tls;
+use crate::truth::Truth;
 
 /// The version of MQTT to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,6 +233,8 @@ pub struct Options {
     pub gate: Option<Gate>,
     /// Gets what happens to the fleet and ought to be noticed.
     pub ledger: Option<File>,
+    /// What will happen in any case, for the ledger.
+    pub planned: Vec<Truth>,
     /// The same is kept for the [`Run`](crate::Run).
     pub keep_truths: bool,
     /// Gets a line `device ts seq` for each message once its acknowledgement has arrived.
@@ -273,6 +276,7 @@ impl Options {
             warm_up: Duration::ZERO,
             gate: None,
             ledger: None,
+            planned: Vec::new(),
             keep_truths: false,
             login: Login::Device { password: None },
             connections: 1_000,

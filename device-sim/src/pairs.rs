@@ -28,6 +28,7 @@ enum Key<'a> {
         tread: i64,
     },
     Claimed(&'a str),
+    Booked(&'a str),
     Frost {
         stage: &'a str,
     },
@@ -47,6 +48,7 @@ fn key_of_truth(truth: &Truth) -> Option<Key<'_>> {
             Some(Key::Unfit { fitted, tread: tenths(*tread_mm) })
         }
         What::ClaimReported { id, .. } => Some(Key::Claimed(id)),
+        What::TripAhead { id, .. } => Some(Key::Booked(id)),
         What::FrostRisk { stage, .. } => Some(Key::Frost { stage }),
         _ => None,
     }
@@ -78,6 +80,7 @@ fn key_of_trigger(trigger: &Trigger) -> Option<Key<'_>> {
             Some(Key::Unfit { fitted, tread: tenths(tyres.tread_mm?) })
         }
         "frost_risk" => Some(Key::Frost { stage: trigger.stage.as_deref()? }),
+        "trip_ahead" => Some(Key::Booked(trigger.trip.as_deref()?)),
         "claim_reported" => Some(Key::Claimed(trigger.claim.as_deref()?)),
         _ => None,
     }

@@ -22,7 +22,7 @@ use crate::report::Run;
 use crate::said::{Counted, Said, Sparse, say, sparse, write_line};
 use crate::scenario::Scenario;
 use crate::settings::{BenchError, Settings};
-use crate::truth::Ledger;
+use crate::truth::{Ledger, Truth};
 use crate::watcher::Watcher;
 
 const READY: &str = "ready";
@@ -92,13 +92,15 @@ impl Processes {
         Self { count }
     }
 
-    /// Runs them all, and shows how they go. What happened goes to `ledger` at the end.
+    /// Runs them all, and shows how they go. What was planned and what happened goes to `ledger` at
+    /// the end.
     ///
     /// # Errors
     /// When one of them fails.
     pub(crate) async fn run(
         self,
         ledger: Option<File>,
+        planned: Vec<Truth>,
         show: Show,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Run, BenchError> {
@@ -137,7 +139,10 @@ impl Processes {
         let mut run = merged(parts, seconds)
             .ok_or_else(|| BenchError::Process("was never started".into()))?;
         let mut file = Ledger::new(ledger, true);
-        std::mem::take(&mut run.truths).into_iter().for_each(|truth| file.note(truth));
+        planned
+            .into_iter()
+            .chain(std::mem::take(&mut run.truths))
+            .for_each(|truth| file.note(truth));
         let (truths, failed) = file.end(run.clock);
         run.truths = truths;
         match failed {

@@ -45,7 +45,9 @@ pub async fn run_in_full(
     fleet.afflict(&options.faults, options.clock_speed, options.seed);
     let stats = Stats::new(options.acked.take());
     let gate = options.gate.take();
-    let ledger = Mutex::new(Ledger::new(options.ledger.take(), options.keep_truths));
+    let mut ledger = Ledger::new(options.ledger.take(), options.keep_truths);
+    options.planned.drain(..).for_each(|truth| ledger.note(truth));
+    let ledger = Mutex::new(ledger);
     let shards = if fleet.is_empty() { Vec::new() } else { fleet.split(options.connections) };
     let connections = shards.len();
     let newcomers = Newcomers::at_rate(options.connect_rate);

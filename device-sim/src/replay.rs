@@ -66,9 +66,11 @@ pub async fn replay(args: &ReplayArgs) -> Result<ExitCode> {
 /// When the broker does not let `user` in, or acknowledges nothing for a minute.
 pub(crate) async fn publish_lines(lines: &str, options: &Options, user: &str) -> Result<()> {
     let recording = jsonl::read(lines, "");
-    if recording.messages.is_empty() {
+    if recording.messages.is_empty() && lines.trim().is_empty() {
         return Ok(());
     }
+    let (usable, all) = (recording.messages.len(), lines.lines().count());
+    ensure!(usable == all, "only {usable} of {all} reports of an insurer can be published");
     let login = match &options.login {
         Login::Device { password } => Some((user.to_owned(), password.clone().unwrap_or_default())),
         Login::User { name, password } => Some((name.clone(), password.clone())),

@@ -16,6 +16,7 @@ use crate::options::{CONNECT_RATE, Mix, MixError, Options, Protocol, Qos};
 use crate::people::{UNHEATED, venues};
 use crate::reading::Kind;
 use crate::schedule::{Load, Phase};
+use crate::trips::{Trip, TripSpec};
 
 /// A scenario. All that is not said has a default.
 #[derive(Clone, Debug, Deserialize)]
@@ -64,6 +65,8 @@ pub struct Scenario {
     pub faults: Faults,
     /// The accidents that cars have.
     pub claims: Option<ClaimRates>,
+    /// The trips that people book.
+    pub trips: Option<TripSpec>,
     /// The server goes by the simulated weather, so that what it makes of it can be judged.
     #[serde(default)]
     pub weather_is_told: bool,
@@ -235,7 +238,7 @@ impl Scenario {
             };
             Ok(Group {
                 kind: spec.kind,
-                count: ((spec.count as f64 * scale) as usize).max(1),
+                count: spec.scaled(scale),
                 prefix: spec.prefix.clone(),
                 format: spec.format.parse::<Mix<Format>>()?,
                 batch: spec.batch,
@@ -268,6 +271,16 @@ impl Scenario {
         Ok(())
     }
 
+    /// The trips that are told of in a run which begins at `start_ms` and lasts so long.
+    pub(crate) fn trips(&self, scale: f64, start_ms: i64, lasts: Duration) -> Vec<Trip> {
+        let travels = |group: &&GroupSpec| matches!(group.kind, Kind::Car | Kind::Tracker);
+        let devices = self.group.iter().filter(travels).flat_map(|group| {
+            let count = group.scaled(scale);
+            (0..count).map(|index| format!("{}{index:05}", group.prefix))
+        });
+        self.trips.map_or(Vec::new(), |spec| spec.planned(devices, start_ms, lasts))
+    }
+
     /// What the server can tell as the ledger does.
     pub(crate) fn judged_events(&self) -> Vec<String> {
         let events = [
@@ -277,6 +290,7 @@ impl Scenario {
             ("risk_area_entered", self.areas_are_told),
             ("risk_area_left", self.areas_are_told),
             ("geofence_entered", self.venues_are_told),
+            ("trip_ahead", self.trips.is_some()),
             ("claim_reported", self.weather_is_told && self.claims.is_some()),
         ];
         let judged = events.into_iter().filter(|(_, judged)| *judged);
@@ -303,7 +317,7 @@ impl Scenario {
             }
         }
         for group in &self.group {
-            let count = ((group.count as f64 * scale) as usize).max(1);
+            let count = group.scaled(scale);
             text += &self.fleet_table(&group.prefix, group.kind, (0, count, 5));
         }
         if self.venues_are_told {
@@ -312,7 +326,7 @@ impl Scenario {
         text
     }
 
-    fn insurer(&self) -> &str {
+    pub(crate) fn insurer(&self) -> &str {
         self.claims.as_ref().map_or("alpina", |rates| &rates.insurer)
     }
 
@@ -338,6 +352,12 @@ impl Scenario {
          wording = \"sim-1\"\n",
             kind.name(),
         )
+    }
+}
+
+impl GroupSpec {
+    fn scaled(&self, scale: f64) -> usize {
+        ((self.count as f64 * scale) as usize).max(1)
     }
 }
 

@@ -128,6 +128,7 @@ fn latency_ms(truth: &Truth, trigger: &Trigger, clock: Clock) -> Option<f64> {
         What::FrostRisk { .. } => {
             truth.at.as_millisecond() + frost::DWELL_MS.max(truth.reports_every_ms)
         }
+        What::TripAhead { due, .. } => due.as_millisecond(),
         What::ClaimReported { .. } => return None,
         _ => truth.at.as_millisecond(),
     };

@@ -60,7 +60,7 @@ pub enum BenchError {
     NoBroker(Broker, Duration),
     #[error("cannot write the claims: {0}")]
     Claims(std::io::Error),
-    #[error("cannot report the claims: {0:#}")]
+    #[error("cannot report the claims or trips: {0:#}")]
     Report(anyhow::Error),
     #[error("a process of the simulator {0}")]
     Process(String),

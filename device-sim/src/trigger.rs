@@ -38,6 +38,8 @@ pub(crate) struct Trigger {
     pub(crate) road: Option<String>,
     /// The insurer's own id of the claim that is answered.
     pub(crate) claim: Option<String>,
+    /// The insurer's own id of a booked trip.
+    pub(crate) trip: Option<String>,
     /// How near a danger is.
     pub(crate) stage: Option<String>,
 }
@@ -94,7 +96,8 @@ struct Data {
     place: Option<Place>,
     tyres: Option<Tyres>,
     road: Option<Road>,
-    claim: Option<Claim>,
+    claim: Option<OfInsurer>,
+    trip: Option<OfInsurer>,
     stage: Option<String>,
 }
 
@@ -103,8 +106,9 @@ struct Road {
     condition: Option<String>,
 }
 
+/// What an insurer reported.
 #[derive(Deserialize)]
-struct Claim {
+struct OfInsurer {
     id: String,
 }
 
@@ -166,6 +170,7 @@ impl Trigger {
             tyres: data.tyres,
             road: data.road.and_then(|road| road.condition),
             claim: data.claim.map(|claim| claim.id),
+            trip: data.trip.map(|trip| trip.id),
             stage: data.stage,
         }))
     }

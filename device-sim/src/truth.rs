@@ -75,6 +75,11 @@ pub enum What {
     GeofenceEntered {
         area: String,
     },
+    /// A booked trip begins, of which somebody is to hear when it is due.
+    TripAhead {
+        id: String,
+        due: Timestamp,
+    },
     /// A car has parked.
     TripEnded {
         lasted_s: f64,
@@ -131,6 +136,7 @@ impl What {
     pub fn product(&self) -> &'static str {
         match self {
             Self::BorderCrossed { .. }
+            | Self::TripAhead { .. }
             | Self::RiskAreaEntered { .. }
             | Self::RiskAreaLeft { .. } => "travel",
             Self::TyresUnfit { .. } | Self::ClaimReported { .. } | Self::Driven { .. } => {
@@ -153,6 +159,7 @@ impl What {
             Self::RiskAreaEntered { .. } => "risk_area_entered",
             Self::RiskAreaLeft { .. } => "risk_area_left",
             Self::GeofenceEntered { .. } => "geofence_entered",
+            Self::TripAhead { .. } => "trip_ahead",
             Self::TripEnded { .. } => "trip_ended",
             Self::HarshBraking { .. } => "harsh_braking",
             Self::ClaimReported { .. } => "claim_reported",

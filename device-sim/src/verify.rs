@@ -36,10 +36,11 @@ pub struct Verdict {
 }
 
 /// Products and events that triggers are about and the ledger speaks of.
-pub const JUDGEABLE: [(&str, &str); 7] = [
+pub const JUDGEABLE: [(&str, &str); 8] = [
     ("travel", "border_crossed"),
     ("travel", "risk_area_entered"),
     ("travel", "risk_area_left"),
+    ("travel", "trip_ahead"),
     ("winter_tyres", "tyres_unfit"),
     ("winter_tyres", "claim_reported"),
     ("home", "frost_risk"),

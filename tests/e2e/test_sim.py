@@ -154,6 +154,8 @@ def test_a_winter_day_is_told_as_its_ledger_says(tmp_path, winter):
     assert verdict["products"]["travel"]["found"] > 300
     assert not {"risk_area_entered", "tyres_unfit"} & set(verdict["without_trigger"])
     assert verdict["products"]["winter_tyres"]["found"] > 10
+    booked = [line for line in ledger.read_text().splitlines() if "trip_ahead" in line]
+    assert len(booked) == 5 and "trip_ahead" not in verdict["without_trigger"]
     told = [json.loads(line) for line in claims.read_text().splitlines()]
     assert "claim_reported" not in verdict["without_trigger"] and told
     assert all(line["topic"] == "claims/alpina" for line in told)

@@ -34,7 +34,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_delimiter = ',', value_name = "PREFIXES")]
     devices: Vec<String>,
     /// The events to judge: border_crossed; tyres_unfit and frost_risk, if the server goes by the
-    /// simulated weather; claim_reported, if claims are reported to it as well; risk_area_entered, risk_area_left and
+    /// simulated weather; claim_reported and trip_ahead, if claims and trips are reported to it as well; risk_area_entered, risk_area_left and
     /// geofence_entered, if it knows the areas and the venues
     #[arg(long, value_delimiter = ',', default_value = "border_crossed", value_name = "EVENTS")]
     events: Vec<String>,

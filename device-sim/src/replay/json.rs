@@ -12,8 +12,10 @@ use super::recording::rfc3339;
 /// Values stay as they were written, to the last digit.
 type Object<'a> = BTreeMap<&'a str, &'a RawValue>;
 
+const TIMES: [&str; 3] = ["ts", "tst", "time"];
+
 /// The time of a native reading (`ts`; of several in an array, the latest), an OwnTracks message
-/// (`tst`) or an insurer's (`time`), in milliseconds since 1970.
+/// (`tst`) or an insurer's (`time`, of a booked trip `from`), in milliseconds since 1970.
 ///
 /// # Errors
 /// When it has none, or none that can be read.
@@ -26,15 +28,16 @@ pub(crate) fn time_ms(json: &str) -> Result<i64, String> {
     }
     let object: Object =
         serde_json::from_str(json).map_err(|error| format!("no JSON object: {error}"))?;
-    let (key, time) = ["ts", "tst", "time"]
+    let (key, time) = TIMES
         .iter()
+        .chain(&["from"])
         .find_map(|key| object.get_key_value(key))
         .ok_or("no time: `ts` (OwnTracks: `tst`) is missing")?;
     value_ms(time.get()).ok_or_else(|| format!("`{key}` is no time: {}", time.get()))
 }
 
-/// The same JSON with its times moved by `shift_ms`; `ts` and `time` come out in RFC 3339, the others in
-/// seconds, rounded down so that nothing lies ahead of its time.
+/// The same JSON with its times moved by `shift_ms` (`from` and `to` where they are all it has); `tst`
+/// and `created_at` come out in seconds, the others in RFC 3339, rounded down so that nothing lies ahead of its time.
 pub(crate) fn shifted(json: &str, shift_ms: i64) -> String {
     if shift_ms == 0 {
         return json.to_owned();
@@ -46,9 +49,13 @@ pub(crate) fn shifted(json: &str, shift_ms: i64) -> String {
         return format!("[{}]", moved.join(","));
     }
     let object: Object = serde_json::from_str(json).unwrap_or_default();
+    let is_trip = !TIMES.iter().any(|key| object.contains_key(key));
     let members: Vec<_> = object
         .iter()
-        .map(|(key, value)| format!("{key:?}:{}", moved(key, value.get(), shift_ms)))
+        .map(|(key, value)| match (is_trip, *key) {
+            (true, "from" | "to") => format!("{key:?}:{}", moved("time", value.get(), shift_ms)),
+            _ => format!("{key:?}:{}", moved(key, value.get(), shift_ms)),
+        })
         .collect();
     format!("{{{}}}", members.join(","))
 }
@@ -140,5 +147,14 @@ mod tests {
             shifted(r#"[{"ts":1},{"ts":2}]"#, 1_000),
             r#"[{"ts":"1970-01-01T00:00:02Z"},{"ts":"1970-01-01T00:00:03Z"}]"#
         );
+        // A booked trip moves as a whole; where something has another time, `from` may be anything.
+        let trip = r#"{"from":"2026-01-14T12:00:00Z","id":"T-1","to":"2026-01-21T12:00:00Z"}"#;
+        assert_eq!(time_ms(trip), Ok(1_768_392_000_000));
+        assert_eq!(
+            shifted(trip, 86_400_000),
+            trip.replace("01-14", "01-15").replace("01-21", "01-22")
+        );
+        let other = r#"{"from":"2026-01-14T12:00:00Z","ts":1}"#;
+        assert!(shifted(other, 1_000).contains("2026-01-14T12:00:00Z"));
     }
 }

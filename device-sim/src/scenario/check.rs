@@ -51,6 +51,12 @@ fn check(scenario: &Scenario) -> Result<(), String> {
         return Err(format!("more than {MOST_DEVICES} devices: give smaller counts"));
     }
     scenario.claims.as_ref().map_or(Ok(()), check_claims)?;
+    if let Some(trips) = scenario.trips {
+        within("[trips]: share", trips.share, 0.0, 1.0)?;
+        if !scenario.verify {
+            return Err("[trips] without verify = true: nobody would look for what is told".into());
+        }
+    }
     check_faults(&scenario.faults)?;
     if scenario.venues_are_told && scenario.faults.offline > 0.0 {
         let why = "a greeting that comes half an hour late is of no use, so nobody could be judged";
@@ -235,6 +241,8 @@ mod tests {
             ),
             ("demo = true\n[claims]\ninsurer = 'a/b'\nper_million_km = 1", "insurer = \"a/b\""),
             ("demo = true\n[claims]\ninsurer = 'a'\nper_million_km = -1", "per_million_km = -1"),
+            ("verify = true\ndemo = true\n[trips]\nshare = 2", "[trips]: share = 2: give 0 to 1"),
+            ("demo = true\n[trips]\nshare = 0.1", "[trips] without verify"),
             ("demo = true\n[faults]\nduplicates = 1.5", "duplicates = 1.5: give 0 to 1"),
             ("demo = true\n[faults]\nclock_unset = 0.6\nclock_skew = 0.6", "together = 1.2"),
             ("demo = true\n[faults]\noffline = 0.1", "offline without offline_s"),

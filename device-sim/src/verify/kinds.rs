@@ -26,6 +26,10 @@ fn kind(event: &str) -> (What, Value) {
         "risk_area_entered" => (What::RiskAreaEntered { area }, place),
         "risk_area_left" => (What::RiskAreaLeft { area }, place),
         "geofence_entered" => (What::GeofenceEntered { area }, place),
+        "trip_ahead" => (
+            What::TripAhead { id: "car-1-trip".into(), due: second(3_595) },
+            json!({"trip": {"id": "car-1-trip"}}),
+        ),
         "tyres_unfit" => (
             What::TyresUnfit { fitted: "summer".into(), tread_mm: 5.0 },
             json!({"tyres": {"fitted": "summer", "tread_mm": 5.0}}),
