@@ -6,7 +6,7 @@ use ingest::{Fix, Reading};
 
 use super::report::{claim, insured, message};
 use super::{NETHERLANDS, NOW_MS, Trial};
-use crate::WeatherAnswer;
+use crate::{Archive, WeatherAnswer};
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
@@ -247,4 +247,35 @@ fn a_trip_is_said_without_its_weather_and_again_when_that_comes() {
     trial.at(begins_ms);
     trial.passes();
     assert_eq!((trial.told_of("travel").len(), trial.writer().next_trip_ms), (3, None));
+}
+
+#[test]
+fn a_backtest_of_a_trip_goes_by_the_forecast_of_then() {
+    let begins_ms = NOW_MS + 5 * DAY_MS;
+    let due_ms = begins_ms - 2 * DAY_MS - 3 * HOUR_MS;
+    let mut trial = insured();
+    trial.has_slow_feed();
+    let (lat, lon) = INNSBRUCK;
+    let trip = format!(
+        r#"{{"id":"T-1","customer":"anna","lat":{lat},"lon":{lon},"from":{begins_ms},"to":{}}}"#,
+        begins_ms + DAY_MS
+    );
+    trial.report(message("alpina", "trips/alpina", &trip));
+    trial.at(due_ms);
+    trial.passes();
+    trial.at(due_ms + 2_000);
+    trial.tells(INNSBRUCK, begins_ms, -7.0, false);
+    trial.at(due_ms + DAY_MS);
+    trial.tells(INNSBRUCK, begins_ms + 1, 9.0, false);
+    let told = trial.told_of("travel");
+    let [(0, told)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(temperature_c(told), Some(-7.0));
+    // As the configuration has it.
+    trial.has_slow_feed();
+    let rules = trial.writer().core.rules.clone();
+    let archive = Archive::open(trial.dir.path()).unwrap();
+    let world = &mut trial.writer_mut().core.world;
+    let rehearsed = archive.rehearse(&rules, "travel-trip", NOW_MS, world).unwrap();
+    let said: Vec<&str> = rehearsed.said().map(|said| said.explanation.en.as_str()).collect();
+    assert_eq!(said, [told.explanation.en.as_str()]);
 }
