@@ -168,7 +168,7 @@ impl fmt::Display for Report {
             ("unsent", self.unsent),
             ("dropped", self.dropped),
             ("added by faults", self.extra),
-            ("refused connects", self.refused_connects),
+            ("turned away", self.refused_connects),
             ("failed connects", self.failed_connects),
             ("lost connects", self.lost_connections),
             ("cut on purpose", self.cut_connections),
