@@ -9,7 +9,7 @@ const JSON: [&str; 1] = ["Content-Type: application/json"];
 const FORM: [&str; 1] = ["Content-Type: application/x-www-form-urlencoded"];
 
 /// What takes a body, with one that it would take.
-const ASKED: [(&str, &str); 12] = [
+const ASKED: [(&str, &str); 13] = [
     ("/v1/triggers/test", r#"{"insurer":"boreal","product":"home"}"#),
     ("/v1/quarantine/retry", r#"{"reason":"no_time","device":"car-01","limit":5}"#),
     ("/v1/quarantine/drop", r#"{"all":true,"before":7}"#),
@@ -23,6 +23,10 @@ const ASKED: [(&str, &str); 12] = [
     ("/v1/devices", r#"{"devices":[{"id":"a b","kind":"car","owner":"nobody"}]}"#),
     ("/v1/devices/nobody/transfer", r#"{"to":"nobody"}"#),
     ("/v1/registry", r#"{"file":"[[insurer]]\nid = 7"}"#),
+    (
+        "/v1/registry",
+        r#"{"file":"[[fleet]]\nprefix = 'x-'\nkind = 'car'\ncount = 4000000000\ndigits = 70000\ninsurer = 'alpina'\nproducts = []\nsince = '2020-01-01T00:00:00Z'\nwording = '1'"}"#,
+    ),
     ("/v1/webhooks/alpina/resend", r#"{"positions":[17],"all":false}"#),
     ("/me/consent", "token=a.1.b&insurer=alpina&purpose=travel&decision=give"),
 ];

@@ -15,6 +15,13 @@ use crate::Country;
 use crate::places::{BadShape, Shape};
 use crate::trigger::sha256_hex;
 
+/// Devices of all fleets of a file: as many as a machine is meant for. Each is some hundred bytes
+/// before anything of the file is used. Who fuzzes has no time for so many.
+const MOST_OF_FLEETS: u32 = if cfg!(fuzzing) { 1_000 } else { 1_000_000 };
+
+/// A number has no more.
+const MOST_DIGITS: usize = 10;
+
 /// The file cannot be used; nothing of it was.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -35,6 +42,12 @@ pub enum RegistryError {
          choose another for one of them", line.map_or_else(String::new, |line| format!("line {line}: "))
     )]
     SharedId { id: String, line: Option<usize> },
+    #[error(
+        "fleet \"{0}\" makes more than {MOST_OF_FLEETS} devices in all: import it in several files"
+    )]
+    TooManyOfFleets(String),
+    #[error("fleet \"{0}\" has more than {MOST_DIGITS} digits: write fewer")]
+    TooManyDigits(String),
     #[error("geofence \"{name}\": {why}")]
     BadShape { name: String, why: BadShape },
     #[error("geofence \"{0}\" has no shape, or two: give it either a circle or a polygon")]
@@ -236,7 +249,15 @@ impl RegistryFile {
                 wording: row.wording,
             })
         }));
+        let mut of_fleets = 0_u32;
         for row in self.fleet {
+            of_fleets = of_fleets.saturating_add(row.count);
+            if of_fleets > MOST_OF_FLEETS {
+                return Err(RegistryError::TooManyOfFleets(row.prefix));
+            }
+            if row.digits > MOST_DIGITS {
+                return Err(RegistryError::TooManyDigits(row.prefix));
+            }
             entries.extend(row.into_entries());
         }
         for row in self.geofence {

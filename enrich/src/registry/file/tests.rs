@@ -150,6 +150,19 @@ fn a_wrong_file_is_refused_by_name() {
 }
 
 #[test]
+fn a_fleet_that_no_machine_holds_is_refused_before_it_is_made() {
+    let fleet = |count: u32, digits: usize| {
+        format!(
+            "[[fleet]]\nprefix = \"car-\"\nkind = \"car\"\ncount = {count}\ndigits = {digits}\n\
+             insurer = \"alpina\"\nproducts = [\"travel\"]\nsince = \"2020-01-01T00:00:00Z\"\nwording = \"1\"\n"
+        )
+    };
+    check(&fleet(u32::MAX, 2), "\"car-\" makes more than 1000000 devices");
+    check(&(fleet(1, 2) + &fleet(1_000_000, 2)), "several files");
+    check(&fleet(1, 70_000), "\"car-\" has more than 10 digits");
+}
+
+#[test]
 fn what_is_added_logs_in_as_nobody_who_is_there() {
     let registry = registry(FILE);
     let beside = |text| RegistryFile::parse_beside(text, &registry);
