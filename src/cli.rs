@@ -112,7 +112,7 @@ pub(crate) enum Command {
     Acl(AclArgs),
     /// Explain a place: country and how certain, border, region, town, weather, road, tyre law
     ///
-    /// Needs no server; the weather is that of the synthetic feed.
+    /// Needs no server; the weather is synthetic, or that of --config and of the journal in --data.
     Where(WhereArgs),
 }
 

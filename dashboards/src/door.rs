@@ -226,7 +226,7 @@ async fn not_so() -> Response {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "this address is not asked so",
-        "use GET; docs/http.md says what can be changed, and how; devices publish over MQTT",
+        "see docs/http.md for how it is asked: mostly by GET; devices publish over MQTT",
     )
     .into_response()
 }

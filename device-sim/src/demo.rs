@@ -37,7 +37,7 @@ const fn shuttle(border: &'static str, forth: bool, start: Start) -> Shuttle {
 use Start::{Kept, Reaches};
 
 /// Chosen so that the road crosses the border at a right angle and leads deep into the country
-/// behind it. Each crosses about every 95 s, so twelve cars cross a border every 8 s.
+/// behind it. Each crosses every two minutes or so, and so one of the twelve every 10 s.
 const SHUTTLES: [Shuttle; 12] = [
     shuttle("Venlo border", true, Kept),
     shuttle("Bentheim border", false, Kept),

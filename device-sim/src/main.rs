@@ -30,7 +30,7 @@ enum Command {
     ///
     /// A scenario publishes, listens to triggers, looks at the server, and says whether all was as
     /// it has to be; the exit code is 1 if not. Without a scenario: the demo fleet of twelve cars
-    /// that shuttle across European borders (somewhere one crosses about every 8 s), eight
+    /// that shuttle across European borders (somewhere one crosses about every 10 s), eight
     /// trackers, ten thermostats and ten products.
     #[command(after_help = "Examples:\n  \
         device-sim run smoke --http http://127.0.0.1:8080 --html smoke.html\n  \
