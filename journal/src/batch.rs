@@ -31,7 +31,7 @@ use crate::writer::Writer;
 const SETTLE_MS: i64 = 10_000;
 
 /// How often quarantine is swept.
-const SWEEP_MS: i64 = 60_000;
+const SWEEP_MS: u64 = 60_000;
 
 /// What a transaction did, applied to memory once it is committed.
 pub(crate) struct Done {
@@ -310,7 +310,20 @@ impl<'a> Batch<'a> {
             watched.device.and_then(|device| read(&writer.live.fleet).last_ms(device));
         let wait_ms = writer.claim_wait_ms;
         let since_ms = writer.retention.readings_since_ms(self.aged_ms());
-        let looking = Looking { report, watched, stretch, heard_until_ms, wait_ms, since_ms };
+        // What no feed can be asked for is kept for ever.
+        let weather_since_ms = match writer.core.world.weather.may_come(self.now_ms, self.now_ms) {
+            true => self.aged_ms() - writer.retention.weather_ms,
+            false => i64::MIN,
+        };
+        let looking = Looking {
+            report,
+            watched,
+            stretch,
+            heard_until_ms,
+            wait_ms,
+            since_ms,
+            weather_since_ms,
+        };
         let readings = Readings { new: &[], history: None, windows: &writer.windows };
         let then = self.outbox(readings).look(&looking)?;
         drop(histories);
@@ -447,7 +460,8 @@ impl<'a> Batch<'a> {
             recorded.write(self.connection)?;
         }
         let mut swept_ms = writer.swept_ms;
-        if self.now_ms - swept_ms > SWEEP_MS {
+        // Also soon after a clock that was ahead is set right.
+        if self.now_ms.abs_diff(swept_ms) > SWEEP_MS {
             let aged_ms = self.aged_ms();
             let before_ms = aged_ms - writer.retention.weather_ms;
             self.weather.forget_before_ms = Some(before_ms);

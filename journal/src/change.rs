@@ -122,7 +122,9 @@ struct Gone {
 
 impl Writer {
     pub(crate) fn change(&mut self, change: Change) -> Result<Changed, ChangeError> {
+        self.look_at_clock();
         let now_ms = self.clock.now_ms();
+        let aged_ms = self.belief.aged_ms(now_ms);
         let shared = self.core.registry.clone();
         let registry = shared.read();
         let key = &self.core.key;
@@ -130,7 +132,7 @@ impl Writer {
             let fleet = read(&self.live.fleet);
             fleet.last_ms(device)
         };
-        let plan = plan(change, &registry, key, now_ms, newest_ms)?;
+        let plan = plan(change, &registry, key, (now_ms, aged_ms), newest_ms)?;
         let transaction = self.store.connection.unchecked_transaction()?;
         let mut counts = self.counts.clone();
         let mut entries = import(&transaction, &registry, key, plan.imported)?;
@@ -200,6 +202,7 @@ impl Writer {
         });
         if let Some(customer) = erased {
             self.claims.forget_customer(customer);
+            self.show_wanted();
         }
         if redraw {
             self.core.world.atlas.set_geofences(shared.read().geofences());
@@ -219,7 +222,7 @@ fn plan(
     change: Change,
     registry: &Registry,
     key: &Key,
-    now_ms: i64,
+    (now_ms, aged_ms): (i64, i64),
     newest_ms: impl Fn(u32) -> Option<i64>,
 ) -> Result<Plan, ChangeError> {
     let mut plan = Plan::default();
@@ -244,10 +247,11 @@ fn plan(
         }
         Change::Withdraw { customer, insurer, purpose } => {
             let given = consents(registry, &customer, &insurer, purpose)?;
+            // By a clock that is years ahead it would hold again when that is set right.
             let open =
-                given.into_iter().filter(|c| c.span.to_ms.is_none_or(|to_ms| to_ms > now_ms));
+                given.into_iter().filter(|c| c.span.to_ms.is_none_or(|to_ms| to_ms > aged_ms));
             for mut consent in open {
-                consent.span.to_ms = Some(now_ms.max(consent.span.from_ms));
+                consent.span.to_ms = Some(aged_ms.max(consent.span.from_ms));
                 plan.put.push(Entry::Consent(consent.clone()));
                 plan.ended.push(consent);
             }

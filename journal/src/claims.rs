@@ -10,8 +10,9 @@ use enrich::World;
 use enrich::claim::{AROUND_MS, Around, Car, Context, LEGAL_BASIS, confirms};
 use enrich::detect::tyres::Tyre;
 use enrich::registry::{Product, Registry};
-use enrich::trigger::Status;
-use enrich::weather::Joined;
+use enrich::road::LYING_HOURS;
+use enrich::trigger::{Status, Weather};
+use enrich::weather::{HOUR_MS, Joined};
 use ingest::report::{Claim, Report};
 use ingest::{DeviceKind, Fix, Measure, Reading};
 use rusqlite::{Connection, OptionalExtension, Result};
@@ -355,6 +356,8 @@ pub(crate) struct Looking<'a> {
     pub(crate) wait_ms: i64,
     /// Readings from before may be gone.
     pub(crate) since_ms: i64,
+    /// And weather from before.
+    pub(crate) weather_since_ms: i64,
 }
 
 /// All that an answer was computed from, but for the readings.
@@ -438,7 +441,7 @@ impl Outbox<'_> {
         if wants.is_some_and(|wants| !wants.foretold) && now_ms < first_ms {
             return Ok(Some(Watched { due_ms: first_ms, wants, ..watched }));
         }
-        self.tell_claim((&*insurer, &claim, received_ms), watched, &context, &readings)?;
+        self.tell_claim((&*insurer, &claim, received_ms), looking, &context, &readings)?;
         // What comes after all is said in a revision.
         let due_ms = match wants {
             Some(Wants { foretold: true, .. }) => received_ms + OBSERVED_WITHIN_MS,
@@ -463,10 +466,11 @@ impl Outbox<'_> {
     fn tell_claim(
         &mut self,
         (insurer, claim, received_ms): (&str, &Claim, i64),
-        watched: Watched,
+        looking: &Looking<'_>,
         context: &Context,
         readings: &[Reading],
     ) -> Result<()> {
+        let watched = looking.watched;
         let Some(customer) = self.registry.customer(watched.customer) else { return Ok(()) };
         let device = watched.device.and_then(|number| self.registry.device_by_number(number));
         let evidence = to_json(&Evidence {
@@ -486,12 +490,20 @@ impl Outbox<'_> {
         let data = context.data(claim, expires_ms, &evidence);
         let id = self.key.claim_id(insurer, &claim.id, &customer.id);
         let before = said(self.connection, &id)?;
+        // What was said to this report of the weather, and of the road by the hours before, is not
+        // taken back because that is not kept any more.
+        let weather_goes = claim.time_ms - LYING_HOURS * HOUR_MS < looking.weather_since_ms;
         let (status, revision, subject) = match before {
             None => (Status::Fired, 0, self.key.subject(insurer, &customer.id)),
             Some(before) if !before.withdrawn && says_the_same(before.data.as_ref(), &data) => {
                 return Ok(());
             }
-            Some(Said { withdrawn: false, data: Some(before), .. }) if confirms(&before, &data) => {
+            Some(Said { withdrawn: false, said_ms, data: Some(before), .. })
+                if confirms(&before, &data)
+                    || weather_goes
+                        && said_ms >= received_ms
+                        && before.evidence.weather != Weather::Missing =>
+            {
                 return Ok(());
             }
             Some(before) => (Status::Revised, before.revision + 1, before.subject),

@@ -201,13 +201,9 @@ impl Purge {
         Ok(())
     }
 
-    /// Commits a slice, or has the receipt say again what it said before.
-    fn commit(&mut self, transaction: Transaction<'_>, before: Receipt) -> Result<()> {
-        let saved = self.save(&transaction).and_then(|()| transaction.commit());
-        if saved.is_err() {
-            self.receipt = before;
-        }
-        saved
+    fn commit(&self, transaction: Transaction<'_>) -> Result<()> {
+        self.save(&transaction)?;
+        transaction.commit()
     }
 }
 
@@ -232,7 +228,12 @@ impl Writer {
         let open = self.purges.iter().position(Purge::is_open);
         let at = open.or_else(|| self.purges.iter().position(|purge| !purge.waits()));
         let Some(mut purge) = at.and_then(|at| self.purges.remove(at)) else { return Ok(false) };
+        let before = purge.receipt.clone();
         let done = self.slice(&mut purge);
+        if done.is_err() {
+            // Nothing of the slice was committed.
+            purge.receipt = before;
+        }
         if !matches!(done, Ok(Sliced::Finished)) {
             self.purges.push_front(purge);
         }
@@ -255,7 +256,7 @@ impl Writer {
         let shared = self.core.registry.clone();
         let registry = shared.read();
         let transaction = self.store.connection.unchecked_transaction()?;
-        let before = purge.receipt.clone();
+        let before = purge.receipt.readings;
         let mut counts = self.counts.clone();
         let (mut emptied, mut states, mut gone_events) = (Vec::new(), Vec::new(), Vec::new());
         for (device, owned) in &purge.task.devices[from..to] {
@@ -279,9 +280,9 @@ impl Writer {
         log.last += 1;
         log.open += Size { readings: 0, bytes: states.len() as u64 };
         self.log_states(&transaction, log.last, &states)?;
-        counts.deleted += purge.receipt.readings - before.readings;
+        counts.deleted += purge.receipt.readings - before;
         self.write_counts(&transaction, &counts)?;
-        purge.commit(transaction, before)?;
+        purge.commit(transaction)?;
         drop(registry);
         purge.anew.resize(to, log.last);
         self.log = log;
@@ -372,10 +373,9 @@ impl Writer {
         let mut counts = self.counts.clone();
         counts.deleted += gone;
         self.write_counts(&transaction, &counts)?;
-        let before = purge.receipt.clone();
         purge.receipt.readings += gone;
         purge.receipt.events += gone_events.len() as u64;
-        purge.commit(transaction, before)?;
+        purge.commit(transaction)?;
         drop(registry);
         self.deleted(counts, &gone_events);
         purge.step = match next {

@@ -168,9 +168,11 @@ impl Writer {
 
     /// In how many milliseconds of the clock a sweep begins or goes on; `None`: never.
     pub(crate) fn sweeps_in_ms(&self) -> Option<i64> {
-        self.retention.pause_ms()?;
+        let pause_ms = self.retention.pause_ms()?;
         let begins_ms = self.next_sweep_ms.saturating_sub(self.clock.now_ms()).max(0);
-        Some(if self.sweep.is_some() { 0 } else { begins_ms })
+        // A clock that was set back would keep it waiting for longer than a pause.
+        let at_once = self.sweep.is_some() || begins_ms > pause_ms;
+        Some(if at_once { 0 } else { begins_ms })
     }
 
     /// One slice of a sweep. Returns whether another can follow at once.

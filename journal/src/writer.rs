@@ -206,6 +206,8 @@ impl Writer {
             while let Ok(command) = commanded.try_recv() {
                 self.obey(command);
             }
+            // In a quiet week, too, so that its end is no jump.
+            self.look_at_clock();
             let due = self.timers.due(self.clock.now_ms());
             let work = !arrivals.is_empty() || !due.is_empty() || self.has_weather_work();
             let reports_due = self.reports_due_ms().is_some_and(|due| due <= self.clock.now_ms());

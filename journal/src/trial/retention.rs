@@ -267,7 +267,8 @@ fn nobody_waits_for_who_reads_while_old_things_go() {
 #[test]
 fn a_clock_that_is_years_ahead_lets_nothing_go_and_takes_what_comes() {
     for (log_readings, restarts) in [(1, false), (8, true), (u64::MAX, true)] {
-        let mut trial = Trial::keeping(log_readings, of_an_hour());
+        let keep = Retention { quarantine_ms: HOUR_MS, ..of_an_hour() };
+        let mut trial = Trial::keeping(log_readings, keep);
         trial.send("car-a", &crossing(0));
         assert!(trial.try_commit(&[undecodable("car-a")]));
         trial.at(NOW_MS + 3_650 * DAY_MS);
@@ -292,8 +293,21 @@ fn a_clock_that_is_years_ahead_lets_nothing_go_and_takes_what_comes() {
         trial.sweep_all();
         assert!(!trial.writer().live.clock_doubted());
         trial.check_age(HOUR_MS);
+        assert!(trial.try_send(&[]));
+        assert_eq!(trial.query("SELECT count(*) FROM quarantine"), 0);
         trial.check_all();
     }
+}
+
+#[test]
+fn a_clock_that_is_set_back_holds_up_no_sweep() {
+    let mut trial = Trial::keeping(8, of_an_hour());
+    trial.send("car-a", &crossing(0));
+    trial.at(NOW_MS + 6 * DAY_MS);
+    trial.sweep_all();
+    trial.at(NOW_MS + 2 * HOUR_MS);
+    trial.send("car-c", &[reading(7_190, GERMANY)]);
+    assert_eq!(trial.writer().sweeps_in_ms(), Some(0));
 }
 
 #[test]

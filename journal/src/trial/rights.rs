@@ -193,6 +193,46 @@ pub(super) fn crossing(from_s: i64) -> Vec<Reading> {
 }
 
 #[test]
+fn who_withdraws_while_the_clock_is_years_ahead_has_withdrawn_when_it_is_set_right() {
+    let mut trial = Trial::new(8);
+    trial.send("car-a", &crossing(0));
+    trial.at(NOW_MS + 3_650 * 86_400_000);
+    assert!(trial.change(withdraw("anna", "alpina")));
+    trial.purge_all();
+    trial.at(NOW_MS + 3_600_000);
+    let stored = trial.counts().stored;
+    trial.send("car-a", &[reading(3_600, GERMANY)]);
+    assert_eq!(trial.counts().stored, stored);
+    trial.check_rights();
+    trial.check_outbox();
+    assert!(trial.change(give("anna", "alpina")), "it is not held to be given still");
+}
+
+#[test]
+fn a_slice_that_could_not_be_done_is_counted_once() {
+    let receipts = [false, true].map(|fails| {
+        let mut trial = Trial::new(8);
+        trial.send("car-a", &crossing(0));
+        trial.rest();
+        assert!(trial.change(withdraw("anna", "alpina")));
+        let execute = |trial: &Trial, sql| {
+            trial.writer().store.connection.execute_batch(sql).unwrap();
+        };
+        if fails {
+            let full = "CREATE TEMP TRIGGER full BEFORE INSERT ON batch
+                            BEGIN SELECT RAISE(ABORT, 'full'); END";
+            execute(&trial, full);
+            assert!(trial.writer_mut().purge().is_err());
+            execute(&trial, "DROP TRIGGER full");
+        }
+        trial.purge_all();
+        trial.reader().receipt(1).unwrap().unwrap()
+    });
+    assert!(receipts[0].events > 0 && receipts[0].readings > 0);
+    assert_eq!(receipts[0], receipts[1]);
+}
+
+#[test]
 fn withdrawing_deletes_what_only_that_purpose_justified_and_tells_the_insurer() {
     let mut trial = Trial::new(u64::MAX);
     // Carl keeps what is at home.

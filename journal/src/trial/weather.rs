@@ -2,11 +2,11 @@
 
 use enrich::trigger::{CloudEvent, TriggerData, Weather};
 use enrich::weather::{Cell, Feed, HOUR_MS, Hour, Reach, Rows, Series, Values};
-use ingest::{Fix, Reading};
+use ingest::{Arrival, Fix, Reading};
 
 use super::report::{claim, insured, message};
 use super::{NETHERLANDS, NOW_MS, Trial};
-use crate::{Archive, WeatherAnswer};
+use crate::{Archive, Change, WeatherAnswer};
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
@@ -189,6 +189,49 @@ fn what_was_observed_is_waited_for_a_day() {
     assert_eq!(trial.asked(), []);
     trial.tells(NETHERLANDS, THEN_MS, -2.0, true);
     assert_eq!(trial.told_of("winter_tyres").len(), 1);
+}
+
+#[test]
+fn an_answer_with_its_weather_stands_when_that_is_not_kept_any_more() {
+    let mut trial = insured();
+    trial.has_slow_feed();
+    trial.at(NOW_MS);
+    trial.tells(NETHERLANDS, THEN_MS, -2.0, true);
+    trial.send("car-a", &[was_there(-300), was_there(300)]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.passes();
+    for day in 1..=9 {
+        trial.at(NOW_MS + day * DAY_MS);
+        trial.send("car-a", &[was_there(day * DAY_MS / 1_000)]);
+        trial.passes();
+    }
+    let Feed::Rows(rows) = &trial.writer().core.world.weather else { panic!() };
+    assert_eq!(rows.kept(), (0, 0));
+    trial.send("car-a", &[was_there(-2)]);
+    trial.passes();
+    let answers = trial.told_of("winter_tyres");
+    let [(0, answer)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(temperature_c(answer), Some(-2.0));
+    // Who corrects it is answered with what is left.
+    let corrected = claim("alpina", "C-1", r#""device":"car-a","place":"Venlo""#);
+    trial.report(Arrival { received_ms: trial.now_ms, ..corrected });
+    trial.passes();
+    let answers = trial.told_of("winter_tyres");
+    let [_, (1, revised)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(temperature_c(revised), None);
+}
+
+#[test]
+fn no_feed_is_asked_for_the_weather_of_who_was_erased() {
+    let mut trial = insured();
+    trial.has_slow_feed();
+    trial.at(NOW_MS);
+    trial.send("car-a", &[was_there(-5), was_there(5)]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.passes();
+    assert_eq!(trial.asked().len(), 1);
+    assert!(trial.change(Change::Erase { customer: "anna".into() }));
+    assert_eq!(trial.asked(), []);
 }
 
 #[test]
