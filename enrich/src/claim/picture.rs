@@ -12,13 +12,14 @@ const TEMPERATURES_C: [f64; 2] = [0.0, 3.0];
 /// (American Meteorological Society, Glossary of Meteorology, "rain").
 const PRECIPITATION_MM: [f64; 3] = [0.1, 2.5, 7.6];
 
-/// Whether an answer says nothing new to who had one by a forecast: the road is in the same state,
-/// temperature and precipitation are of the same class, and all that the weather has no part in is
-/// the same.
+/// Whether an answer says nothing new to who had one by a forecast: it is about the same claim, the road
+/// is in the same state, temperature and precipitation are of the same class, and all that the weather
+/// has no part in is the same.
 #[must_use]
 pub fn confirms(before: &TriggerData, now: &TriggerData) -> bool {
     before.told.get("weather").and_then(|weather| weather.get("reason"))
         == Some(&Value::from(FORECAST))
+        && (before.happened_at, &before.offer) == (now.happened_at, &now.offer)
         && classes(&before.evidence.weather)
             .is_some_and(|was| Some(was) == classes(&now.evidence.weather))
         && condition(before) == condition(now)

@@ -112,22 +112,17 @@ fn tellings(
     }
     let mut tellings: Vec<Telling> = Vec::new();
     for versions in of_trip.into_values() {
-        let mut told = false;
         let mut versions = versions.into_iter().peekable();
         while let Some(of) = versions.next() {
             if of.trip.cancelled {
-                told = false;
                 continue;
             }
-            let at_ms = match told {
-                // What was said is corrected at once.
-                true => of.received_ms,
-                false => first_told(&of, registry, relevance),
-            };
+            // What was said before is corrected at once, but the first telling is the one that counts; what
+            // was not is told like any other.
+            let at_ms = first_told(&of, registry, relevance);
             let until_ms = versions.peek().map_or(of.trip.from_ms, |next| next.received_ms);
             let until_ms = until_ms.min(of.trip.from_ms).min(of.due_ms.unwrap_or(i64::MAX));
             if at_ms < until_ms {
-                told = true;
                 tellings.push(Telling { at_ms, of });
             }
         }

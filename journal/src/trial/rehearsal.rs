@@ -157,6 +157,28 @@ fn booked_trips_are_rehearsed_as_they_were_told_live() {
 }
 
 #[test]
+fn a_trip_that_was_held_back_and_put_off_at_night_is_rehearsed_when_it_is_due() {
+    let relevance = Relevance { cap: Some(1), cap_window_ms: 3 * DAY_MS, ..Relevance::default() };
+    let mut trial = insured();
+    trial.writer_mut().core.rules.relevance = relevance;
+    let at = |day: i64| NOW_MS + day * DAY_MS;
+    trial.books_for_anna("T-1", at(5), "");
+    trial.books_for_anna("T-2", at(5), "");
+    // An hour before midnight, when one is told and the other was too much.
+    let night = 3 * 24 + 11;
+    trial.hours_go_by(0, night);
+    let rules = trial.writer().core.rules.clone();
+    let of = |reason: &str, count| (("travel-trip".to_owned(), reason.to_owned()), count);
+    assert_eq!(told(&trial), Fates::from([of("released", 1), of("cap", 1)]));
+    trial.books_for_anna("T-2", at(9), "");
+    trial.hours_go_by(night, 6 * 24);
+    assert_eq!(told(&trial), rehearsed(&mut trial, &rules), "not due yet");
+    trial.hours_go_by(6 * 24, 8 * 24);
+    assert_eq!(told(&trial), Fates::from([of("released", 2)]));
+    assert_eq!(rehearsed(&mut trial, &rules), told(&trial));
+}
+
+#[test]
 fn trips_that_are_not_kept_any_more_are_counted() {
     let mut trial = booked(Relevance::default());
     let rules = trial.writer().core.rules.clone();

@@ -182,6 +182,22 @@ fn an_answer_by_a_forecast_is_revised_by_what_was_observed_unless_that_confirms_
 }
 
 #[test]
+fn a_claim_that_is_corrected_is_answered_anew_where_the_forecast_is_the_same() {
+    let mut trial = answered_by_a_forecast();
+    trial.send("car-a", &[was_there(-65), was_there(-55)]);
+    trial.passes();
+    let minute_before_ms = THEN_MS - 60_000;
+    let corrected = format!(
+        r#"{{"id":"C-1","device":"car-a","time":{minute_before_ms},"kind":"collision"}}"#
+    );
+    trial.report(message("alpina", "claims/alpina", &corrected));
+    trial.passes();
+    let answers = trial.told_of("winter_tyres");
+    let [_, (1, revised)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(revised.happened_at.as_millisecond(), minute_before_ms);
+}
+
+#[test]
 fn what_was_observed_is_waited_for_a_day() {
     let mut trial = answered_by_a_forecast();
     trial.at(NOW_MS + DAY_MS);
