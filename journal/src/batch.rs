@@ -60,6 +60,8 @@ pub(crate) struct WeatherDone {
     pub(crate) last: i64,
     /// Hours before this are not kept any more.
     pub(crate) forget_before_ms: Option<i64>,
+    /// Whether there are more claims whose weather has come: they are looked at in the next one.
+    pub(crate) claims_left: bool,
     /// Whether a booked trip begins to wait.
     pub(crate) trips_ask: bool,
     /// Events that began or ended to wait.
@@ -84,7 +86,7 @@ pub(crate) struct Batch<'a> {
     logged: usize,
     timers: Vec<(u32, Option<i64>)>,
     last: Vec<(u32, Reading)>,
-    weather: WeatherDone,
+    pub(crate) weather: WeatherDone,
     claims: Vec<(i64, Option<Watched>)>,
 }
 

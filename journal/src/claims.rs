@@ -141,21 +141,22 @@ impl Claims {
     }
 
     /// Those that are to be looked at now and, where `look` says to look, those whose weather has
-    /// come.
-    pub(crate) fn due(&self, now_ms: i64, world: &World, look: bool) -> Vec<i64> {
+    /// come; and whether more of these are left.
+    pub(crate) fn due(&self, now_ms: i64, world: &World, look: bool) -> (Vec<i64>, bool) {
         let due = self.by_due.range(..=(now_ms, i64::MAX)).map(|(_, report)| *report);
         let due = due.take(LOOKED_AT);
         if !look {
-            return due.collect();
+            return (due.collect(), false);
         }
         let come = self.asked().filter(|(_, wants, time_ms)| {
             let joined = world.weather.as_of(&wants.fix, *time_ms, now_ms);
             joined.is_some_and(|joined| joined.row.observed || !wants.foretold)
         });
-        let mut reports: Vec<i64> = due.chain(come.map(|(report, ..)| report)).collect();
+        let mut come = come.map(|(report, ..)| report);
+        let mut reports: Vec<i64> = due.chain(come.by_ref().take(LOOKED_AT)).collect();
         reports.sort_unstable();
         reports.dedup();
-        reports
+        (reports, come.next().is_some())
     }
 
     /// Whether some lack their weather.
@@ -414,7 +415,7 @@ impl Outbox<'_> {
         let deadline_ms = received_ms + looking.wait_ms;
         let heard = looking.heard_until_ms.is_some_and(|heard_ms| heard_ms >= claim.time_ms);
         if watched.device.is_some() && !heard && now_ms < deadline_ms {
-            return Ok(Some(Watched { due_ms: deadline_ms, ..watched }));
+            return Ok(Some(Watched { due_ms: deadline_ms, wants: None, ..watched }));
         }
         let (car, mut readings, fitted_before) = match stretch {
             None => (car(self.registry, &claim, watched.customer).1, Vec::new(), (None, None)),

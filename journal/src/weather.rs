@@ -242,14 +242,14 @@ impl Writer {
     pub(crate) fn apply_weather(&mut self, done: WeatherDone, reports_ask: bool) {
         self.answers.clear();
         self.last_weather = done.last;
-        self.look_again = false;
+        self.look_again = done.claims_left;
         if let Feed::Rows(rows) = &mut self.core.world.weather {
             let learnt: usize =
                 done.learnt.iter().map(|series| rows.learn(series, done.known_ms)).sum();
             if let Some(before_ms) = done.forget_before_ms {
                 rows.forget(before_ms);
             }
-            self.look_again = learnt > 0;
+            self.look_again |= learnt > 0;
         }
         let changes = !done.waiting.is_empty() || done.trips_ask || reports_ask;
         done.waiting.into_iter().for_each(|(event, wanted)| self.waiting.set(event, wanted));

@@ -305,9 +305,11 @@ impl Writer {
             batch.tell_waiting(device, event)?;
         }
         let world = &self.core.world;
-        for report in self.claims.due(now_ms, world, self.look_again) {
+        let (claims, left) = self.claims.due(now_ms, world, self.look_again);
+        for report in claims {
             batch.look(report)?;
         }
+        batch.weather.claims_left = left;
         for (report, asked) in trips::due(&transaction, now_ms, world, self.look_again)? {
             batch.look_ahead(report, asked)?;
         }

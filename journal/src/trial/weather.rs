@@ -28,7 +28,12 @@ impl Trial {
         self.tells(place, from_ms, temperature_c, from_ms < NOW_MS);
     }
 
-    fn tells(&mut self, (lat, lon): (f64, f64), from_ms: i64, temperature_c: f64, observed: bool) {
+    fn tells(&mut self, place: (f64, f64), from_ms: i64, temperature_c: f64, observed: bool) {
+        self.answers(place, from_ms, temperature_c, observed);
+        self.passes();
+    }
+
+    fn answers(&mut self, (lat, lon): (f64, f64), from_ms: i64, temperature_c: f64, observed: bool) {
         let hour = |hour: i64| Hour {
             valid_ms: from_ms.div_euclid(HOUR_MS) * HOUR_MS + hour * HOUR_MS,
             observed,
@@ -55,7 +60,6 @@ impl Trial {
             whole: None,
         };
         self.writer_mut().answers.push(answer);
-        self.passes();
     }
 
     fn passes(&mut self) {
@@ -195,6 +199,29 @@ fn a_claim_that_is_corrected_is_answered_anew_where_the_forecast_is_the_same() {
     let answers = trial.told_of("winter_tyres");
     let [_, (1, revised)] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(revised.happened_at.as_millisecond(), minute_before_ms);
+}
+
+#[test]
+fn many_claims_are_looked_at_in_several_transactions_when_their_weather_comes() {
+    let mut trial = answered_by_a_forecast();
+    for number in 2..=100 {
+        trial.report(claim("alpina", &format!("C-{number}"), r#""device":"car-a""#));
+    }
+    trial.passes();
+    let answers = |trial: &Trial| {
+        let rows = trial.reader().triggers_after("alpina", "winter_tyres", 0, 1_000).unwrap();
+        rows.into_iter().filter(|row| row.body.revision == 1).count()
+    };
+    trial.at(NOW_MS + HOUR_MS);
+    trial.answers(NETHERLANDS, THEN_MS, -2.0, true);
+    let told: Vec<usize> = std::iter::repeat_with(|| {
+        assert!(trial.try_commit(&[]));
+        answers(&trial)
+    })
+    .take(4)
+    .collect();
+    assert_eq!(told, [0, 64, 100, 100]);
+    assert!(!trial.writer().has_weather_work());
 }
 
 #[test]
