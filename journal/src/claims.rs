@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use enrich::World;
-use enrich::claim::{AROUND_MS, Around, Car, Context, LEGAL_BASIS, confirms};
+use enrich::claim::{AROUND_MS, Around, Car, Context, LEGAL_BASIS, Sky, confirms};
 use enrich::detect::tyres::Tyre;
 use enrich::registry::{Product, Registry};
-use enrich::road::LYING_HOURS;
-use enrich::trigger::{Status, Weather};
+use enrich::road::{Inputs, LYING_HOURS};
+use enrich::trigger::Status;
 use enrich::weather::{HOUR_MS, Joined};
 use ingest::report::{Claim, Report};
 use ingest::{DeviceKind, Fix, Measure, Reading};
@@ -374,6 +374,8 @@ struct Evidence<'a> {
     readings_sha256: String,
     fix: Option<Fix>,
     weather: Option<&'a Joined>,
+    /// What the road was judged by.
+    road: Option<Inputs>,
     registry_version: u64,
     now_ms: i64,
 }
@@ -428,11 +430,18 @@ impl Outbox<'_> {
         if let Some(known) = watched.device.and_then(|n| self.registry.device_by_number(n)) {
             readings.retain(|reading| known.owner_at(reading.time_ms) == Some(watched.customer));
         }
+        // The road is judged by the hours before, too.
+        let goes = claim.time_ms - LYING_HOURS * HOUR_MS < looking.weather_since_ms;
+        let before = match goes {
+            true => self.answered_with(&insurer, &claim, watched.customer)?,
+            false => None,
+        };
         let around = Around {
             claim: &claim,
             car,
             readings: &readings,
             fitted_before,
+            before: before.as_ref(),
             world: self.world,
             now_ms,
         };
@@ -442,13 +451,27 @@ impl Outbox<'_> {
         if wants.is_some_and(|wants| !wants.foretold) && now_ms < first_ms {
             return Ok(Some(Watched { due_ms: first_ms, wants, ..watched }));
         }
-        self.tell_claim((&*insurer, &claim, received_ms), looking, &context, &readings)?;
+        self.tell_claim((&*insurer, &claim, received_ms), watched, &context, &readings)?;
         // What comes after all is said in a revision.
         let due_ms = match wants {
             Some(Wants { foretold: true, .. }) => received_ms + OBSERVED_WITHIN_MS,
             _ => watched.until_ms,
         };
         Ok(Some(Watched { due_ms, wants, ..watched }))
+    }
+
+    /// The weather that a claim was answered with last.
+    fn answered_with(&self, insurer: &str, claim: &Claim, customer: u32) -> Result<Option<Sky>> {
+        let Some(customer) = self.registry.customer(customer) else { return Ok(None) };
+        let evidence: Option<String> = self
+            .connection
+            .prepare_cached(
+                "SELECT evidence FROM trigger_out WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
+            )?
+            .query_row([self.key.claim_id(insurer, &claim.id, &customer.id)], |row| row.get(0))
+            .optional()?;
+        // There is none in it where the weather was missing, or the content was deleted.
+        Ok(evidence.and_then(|evidence| serde_json::from_str(&evidence).ok()))
     }
 
     /// The weather that is missing or forecast only, where a feed may still tell it.
@@ -467,11 +490,10 @@ impl Outbox<'_> {
     fn tell_claim(
         &mut self,
         (insurer, claim, received_ms): (&str, &Claim, i64),
-        looking: &Looking<'_>,
+        watched: Watched,
         context: &Context,
         readings: &[Reading],
     ) -> Result<()> {
-        let watched = looking.watched;
         let Some(customer) = self.registry.customer(watched.customer) else { return Ok(()) };
         let device = watched.device.and_then(|number| self.registry.device_by_number(number));
         let evidence = to_json(&Evidence {
@@ -484,6 +506,7 @@ impl Outbox<'_> {
             readings_sha256: enrich::trigger::sha256_hex(to_json(&readings)?.as_bytes()),
             fix: context.place.value.as_ref().map(|place| place.fix),
             weather: context.weather.value.as_ref(),
+            road: context.sky.as_ref().map(|sky| sky.road),
             registry_version: self.registry.version,
             now_ms: self.now_ms,
         })?;
@@ -491,20 +514,12 @@ impl Outbox<'_> {
         let data = context.data(claim, expires_ms, &evidence);
         let id = self.key.claim_id(insurer, &claim.id, &customer.id);
         let before = said(self.connection, &id)?;
-        // What was said to this report of the weather, and of the road by the hours before, is not
-        // taken back because that is not kept any more.
-        let weather_goes = claim.time_ms - LYING_HOURS * HOUR_MS < looking.weather_since_ms;
         let (status, revision, subject) = match before {
             None => (Status::Fired, 0, self.key.subject(insurer, &customer.id)),
             Some(before) if !before.withdrawn && says_the_same(before.data.as_ref(), &data) => {
                 return Ok(());
             }
-            Some(Said { withdrawn: false, said_ms, data: Some(before), .. })
-                if confirms(&before, &data)
-                    || weather_goes
-                        && said_ms >= received_ms
-                        && before.evidence.weather != Weather::Missing =>
-            {
+            Some(Said { withdrawn: false, data: Some(before), .. }) if confirms(&before, &data) => {
                 return Ok(());
             }
             Some(before) => (Status::Revised, before.revision + 1, before.subject),

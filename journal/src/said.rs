@@ -16,7 +16,6 @@ pub(crate) struct Said {
     /// Waiting or suppressed.
     pub(crate) held: bool,
     pub(crate) subject: Subject,
-    pub(crate) said_ms: i64,
     /// `None`: the content was deleted.
     pub(crate) data: Option<TriggerData>,
 }
@@ -36,7 +35,7 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
     connection
         .prepare_cached(
             "SELECT position, revision, outcome = 'released', status = 'withdrawn', body,
-                 outcome IN ('waiting', 'suppressed'), subject, key_version, said_ms
+                 outcome IN ('waiting', 'suppressed'), subject, key_version
              FROM trigger_out
              WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
         )?
@@ -53,7 +52,6 @@ pub(crate) fn said(connection: &Connection, id: &str) -> Result<Option<Said>> {
                 withdrawn: row.get(3)?,
                 held: row.get(5)?,
                 subject: Subject { subject: row.get(6)?, key_version: row.get(7)? },
-                said_ms: row.get(8)?,
                 data,
             })
         })

@@ -5,6 +5,7 @@
 
 mod drive;
 mod picture;
+mod sky;
 mod words;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use crate::{Country, World};
 
 pub use drive::{Felt, Harsh, HarshKind, HarshWatch};
 pub use picture::confirms;
+pub use sky::Sky;
+use sky::{road, weather};
 
 /// What names these messages, in the place of a rule's id.
 pub const RULE: &str = "claim-context";
@@ -119,6 +122,8 @@ pub struct Around<'a> {
     pub readings: &'a [Reading],
     /// The tyres and tread that it had said before the first of these.
     pub fitted_before: (Option<Tyre>, Option<f64>),
+    /// What it was answered with before, where rows of that may be gone.
+    pub before: Option<&'a Sky>,
     pub world: &'a World,
     pub now_ms: i64,
 }
@@ -129,6 +134,8 @@ pub struct Context {
     pub place: Found<Place>,
     /// What stands behind the place that the claim has in words, where that was looked up.
     pub named: Option<Named>,
+    /// What weather and road follow from.
+    pub sky: Option<Sky>,
     pub weather: Found<Joined>,
     pub road: Found<Road>,
     pub tyres: Found<Fitted>,
@@ -169,19 +176,20 @@ pub struct Law {
 impl Context {
     #[must_use]
     pub fn of(around: &Around<'_>) -> Self {
-        let Around { claim, world, now_ms, .. } = *around;
+        let Around { claim, world, .. } = *around;
         let time_ms = claim.time_ms;
         let named = around.named();
         let place = place(around, named);
         let tyres = tyres(around);
+        let sky = place.value.as_ref().and_then(|there| Sky::of(around, there));
         let (weather, road, law) = match &place.value {
             None => {
                 let missing = "place_unknown";
                 (Found::unknown(missing), Found::unknown(missing), Found::unknown(missing))
             }
             Some(there) => {
-                let weather = weather(world, there, time_ms, now_ms);
-                let road = road(world, there, time_ms, now_ms, &weather);
+                let weather = weather(sky.as_ref());
+                let road = road(sky.as_ref(), &weather);
                 let law = law(world, there, time_ms, &road, &tyres);
                 let of_place = |certainty: Certainty| certainty.min(place.certainty);
                 (
@@ -193,7 +201,7 @@ impl Context {
         };
         let speed = drive::speed(around);
         let harsh = drive::harsh(around);
-        Self { place, named, weather, road, tyres, speed, harsh, law }
+        Self { place, named, sky, weather, road, tyres, speed, harsh, law }
     }
 
     /// What the insurer is told of it, by name. The town, not the spot.
@@ -406,33 +414,6 @@ fn tyres(around: &Around<'_>) -> Found<Fitted> {
         (true, false) => Found::certain("said_by_the_car", fitted),
         (false, false) => Found::likely("said_at_another_time", fitted),
     }
-}
-
-fn weather(world: &World, there: &Place, time_ms: i64, now_ms: i64) -> Found<Joined> {
-    let found = match world.weather.as_of_at(&there.fix, there.altitude_m, time_ms, now_ms) {
-        None => return Found::unknown("weather_missing"),
-        Some(joined) if joined.row.observed => Found::certain("observed", joined),
-        Some(joined) => Found::likely(FORECAST, joined),
-    };
-    let corrected = found.value.as_ref().is_some_and(|j| j.altitude_correction_c.is_some());
-    if corrected { found } else { found.at_most(Certainty::Likely, "height_unknown") }
-}
-
-fn road(
-    world: &World,
-    there: &Place,
-    time_ms: i64,
-    now_ms: i64,
-    weather: &Found<Joined>,
-) -> Found<Road> {
-    let road = world.road(&there.fix, there.altitude_m, time_ms, now_ms);
-    if road.condition == Condition::Unknown {
-        return Found::unknown("weather_missing");
-    }
-    if road.surface_estimated {
-        return Found::likely("derived_from_air_temperature", road);
-    }
-    Found::certain("derived_from_weather", road).at_most(weather.certainty, weather.reason)
 }
 
 fn law(

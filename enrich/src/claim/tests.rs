@@ -55,6 +55,7 @@ fn look_in(world: &World, claim: &Claim, car: Car, readings: &[Reading]) -> Cont
         car,
         readings,
         fitted_before: (None, None),
+        before: None,
         world,
         now_ms: THEN_MS + 3_600_000,
     };
@@ -146,6 +147,7 @@ fn tyres_hold_until_a_car_says_otherwise() {
             car: Car::Known,
             readings,
             fitted_before: before,
+            before: None,
             world: &WORLD,
             now_ms: THEN_MS,
         };

@@ -95,7 +95,7 @@ pub struct Road {
 }
 
 /// What the state of a road follows from; `None` is what nobody told.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inputs {
     /// Of the air, 2 m above the ground.
     pub temperature_c: Option<f64>,

@@ -2,11 +2,11 @@
 
 use enrich::trigger::{CloudEvent, TriggerData, Weather};
 use enrich::weather::{Cell, Feed, HOUR_MS, Hour, Reach, Rows, Series, Values};
-use ingest::{Arrival, Fix, Reading};
+use ingest::{Arrival, Fix, Measure, Reading, Value};
 
 use super::report::{claim, insured, message};
 use super::{NETHERLANDS, NOW_MS, Trial};
-use crate::{Archive, Change, WeatherAnswer};
+use crate::{Archive, Change, Retention, WeatherAnswer};
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
@@ -33,7 +33,13 @@ impl Trial {
         self.passes();
     }
 
-    fn answers(&mut self, (lat, lon): (f64, f64), from_ms: i64, temperature_c: f64, observed: bool) {
+    fn answers(
+        &mut self,
+        (lat, lon): (f64, f64),
+        from_ms: i64,
+        temperature_c: f64,
+        observed: bool,
+    ) {
         let hour = |hour: i64| Hour {
             valid_ms: from_ms.div_euclid(HOUR_MS) * HOUR_MS + hour * HOUR_MS,
             observed,
@@ -191,14 +197,41 @@ fn a_claim_that_is_corrected_is_answered_anew_where_the_forecast_is_the_same() {
     trial.send("car-a", &[was_there(-65), was_there(-55)]);
     trial.passes();
     let minute_before_ms = THEN_MS - 60_000;
-    let corrected = format!(
-        r#"{{"id":"C-1","device":"car-a","time":{minute_before_ms},"kind":"collision"}}"#
-    );
+    let corrected =
+        format!(r#"{{"id":"C-1","device":"car-a","time":{minute_before_ms},"kind":"collision"}}"#);
     trial.report(message("alpina", "claims/alpina", &corrected));
     trial.passes();
     let answers = trial.told_of("winter_tyres");
     let [_, (1, revised)] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(revised.happened_at.as_millisecond(), minute_before_ms);
+}
+
+#[test]
+fn a_late_reading_takes_no_weather_away_that_a_claim_was_answered_with() {
+    let mut trial = insured();
+    // Nothing is heard meanwhile, and the clock is believed.
+    trial.keep(Retention { clock_jump_ms: 365 * DAY_MS, ..Retention::default() });
+    trial.has_slow_feed();
+    trial.at(NOW_MS);
+    trial.brings(NETHERLANDS, THEN_MS - HOUR_MS, -3.0);
+    trial.send("car-a", &[was_there(-5), was_there(5)]);
+    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
+    trial.passes();
+    // Out of the workshop again, with what it had not sent, when the rows are gone.
+    trial.at(NOW_MS + 10 * DAY_MS);
+    trial.passes();
+    let Feed::Rows(rows) = &trial.writer().core.world.weather else { unreachable!() };
+    assert_eq!(rows.kept(), (0, 0));
+    let winter = (Measure::Tyre, Value::Choice(2));
+    trial.send("car-a", &[Reading { measures: vec![winter], ..was_there(-7) }]);
+    trial.passes();
+    let answers = trial.told_of("winter_tyres");
+    let [(0, answer), (1, revised)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_ne!(revised.told["tyres"], answer.told["tyres"]);
+    assert_eq!(temperature_c(revised), Some(-3.0));
+    for same in ["weather", "road"] {
+        assert_eq!(revised.told[same], answer.told[same], "{same}");
+    }
 }
 
 #[test]
@@ -235,7 +268,7 @@ fn what_was_observed_is_waited_for_a_day() {
 }
 
 #[test]
-fn an_answer_with_its_weather_stands_when_that_is_not_kept_any_more() {
+fn an_answer_keeps_its_weather_when_that_is_not_kept_any_more() {
     let mut trial = insured();
     trial.has_slow_feed();
     trial.at(NOW_MS);
@@ -253,14 +286,14 @@ fn an_answer_with_its_weather_stands_when_that_is_not_kept_any_more() {
     trial.send("car-a", &[was_there(-2)]);
     trial.passes();
     let answers = trial.told_of("winter_tyres");
-    let [(0, answer)] = answers.as_slice() else { panic!("{answers:?}") };
-    assert_eq!(temperature_c(answer), Some(-2.0));
-    // Who corrects it is answered with what is left.
+    let [(0, _), (1, nearer)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!((&nearer.told["place"]["apart_s"], temperature_c(nearer)), (&2.into(), Some(-2.0)));
+    // Who says that it was elsewhere is answered with what is left.
     let corrected = claim("alpina", "C-1", r#""device":"car-a","place":"Venlo""#);
     trial.report(Arrival { received_ms: trial.now_ms, ..corrected });
     trial.passes();
     let answers = trial.told_of("winter_tyres");
-    let [_, (1, revised)] = answers.as_slice() else { panic!("{answers:?}") };
+    let [.., (2, revised)] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(temperature_c(revised), None);
 }
 
