@@ -29,11 +29,11 @@ impl Trial {
     }
 
     fn tells(&mut self, place: (f64, f64), from_ms: i64, temperature_c: f64, observed: bool) {
-        self.answers(place, from_ms, temperature_c, observed);
+        self.is_answered(place, from_ms, temperature_c, observed);
         self.passes();
     }
 
-    fn answers(
+    fn is_answered(
         &mut self,
         (lat, lon): (f64, f64),
         from_ms: i64,
@@ -246,7 +246,7 @@ fn many_claims_are_looked_at_in_several_transactions_when_their_weather_comes() 
         rows.into_iter().filter(|row| row.body.revision == 1).count()
     };
     trial.at(NOW_MS + HOUR_MS);
-    trial.answers(NETHERLANDS, THEN_MS, -2.0, true);
+    trial.is_answered(NETHERLANDS, THEN_MS, -2.0, true);
     let told: Vec<usize> = std::iter::repeat_with(|| {
         assert!(trial.try_commit(&[]));
         answers(&trial)
