@@ -44,7 +44,15 @@ fn summary(config: &Config) -> String {
         false => "mqtt     no broker embedded; triggers go to the first collector's".to_owned(),
     };
     let lines = [
-        format!("http     {}{}", http.listen, encrypted(http.tls_listen)),
+        format!(
+            "http     {}{}, {}",
+            http.listen,
+            encrypted(http.tls_listen),
+            match http.operator.len() {
+                0 => "without login".to_owned(),
+                operators => format!("login needed, operators: {operators}"),
+            },
+        ),
         format!(
             "data     {}, registry {}",
             data.dir.display(),

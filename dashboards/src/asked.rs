@@ -1,6 +1,7 @@
 //! What is asked over HTTP, as it is written: bodies, forms, logins, moments. Only read here, so that
 //! it can be fuzzed alone.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ pub(crate) struct Confirmed {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Good {
-    pub(crate) days: u16,
+    /// One that is never good is a mistake.
+    pub(crate) days: NonZero<u16>,
 }
 
 /// The token of a link to a customer's page.

@@ -101,7 +101,10 @@ impl Retention {
             None => format!("{kind} for ever"),
         });
         let (quarantine, weather) = (kept(self.quarantine), kept(self.weather));
-        format!("keeps    {}, quarantine {quarantine:#}, weather {weather:#}", ends.join(", "))
+        let (ends, jump) = (ends.join(", "), kept(self.clock_jump));
+        format!(
+            "keeps    {ends}, quarantine {quarantine:#}, weather {weather:#}; a clock may jump {jump:#}"
+        )
     }
 
     /// As the journal takes it.

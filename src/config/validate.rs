@@ -55,8 +55,11 @@ impl Config {
         }
         self.validate_weather()?;
         self.relevance.parsed()?;
-        if self.relevance.cap == Some(0) || self.relevance.cap_window.is_zero() {
-            return wrong("relevance.cap", "must be at least 1, in a window longer than nothing");
+        if self.relevance.cap == Some(0) {
+            return wrong("relevance.cap", "must be at least 1; without one there is no cap");
+        }
+        if self.relevance.cap_window.is_zero() {
+            return wrong("relevance.cap_window", "must be longer than nothing, as 24h is");
         }
         self.validate_collecting()?;
         self.validate_webhooks()?;

@@ -446,6 +446,13 @@ fn law(
         Demand::DependsOnRegion => Found { value: Some(law), ..Found::unknown("region_unknown") },
         Demand::Unknown => Found { value: Some(law), ..Found::unknown("law_unknown") },
     };
+    let by_road = world.tyre_duty(&there.fix, country, time_ms, Condition::Unknown);
+    let found = match by_road.demand {
+        Demand::DependsOnRoad if found.certainty != Certainty::Unknown => {
+            found.at_most(road.certainty, road.reason)
+        }
+        _ => found,
+    };
     match there.certain {
         true => found,
         false => found.at_most(Certainty::Likely, "near_a_border"),

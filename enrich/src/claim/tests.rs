@@ -185,6 +185,30 @@ fn the_road_is_no_more_certain_than_its_weather() {
 }
 
 #[test]
+fn a_law_that_goes_by_the_road_is_no_more_certain_than_the_road() {
+    let in_innsbruck = |measures: &[(Measure, Value)]| {
+        let mut reading = reading(0, measures);
+        reading.fix = Fix::new(47.27, 11.39, Some(5.0));
+        look(&claim(None), Car::Known, &[reading])
+    };
+    let context = in_innsbruck(&[]);
+    assert_eq!(context.place.certainty, Certainty::Certain);
+    assert_eq!(
+        (context.road.certainty, context.road.reason),
+        (Certainty::Likely, "height_unknown")
+    );
+    assert_eq!((context.law.certainty, context.law.reason), (Certainty::Likely, "height_unknown"));
+    let high = in_innsbruck(&[(Measure::AltitudeM, Value::Number(574.0))]);
+    assert_eq!((high.road.certainty, high.law.certainty), (Certainty::Certain, Certainty::Certain));
+    // In Slovenia it goes by the date.
+    let by_date = look(&claim(None), Car::Known, &[reading(0, &[])]);
+    assert_eq!(
+        (by_date.road.certainty, by_date.law.certainty),
+        (Certainty::Likely, Certainty::Certain)
+    );
+}
+
+#[test]
 fn on_a_pass_the_road_is_that_of_the_pass_and_where_the_height_is_not_known_it_says_so() {
     let world = crate::weather::rain_in_a_valley(THEN_MS);
     let pass = Some((46.51, 8.45));

@@ -151,14 +151,19 @@ impl Rule {
             };
         }
         let answer = self.ask_in(self.season.as_ref(), date, road);
-        let differs_elsewhere = self
-            .elsewhere
-            .iter()
-            .any(|elsewhere| self.ask_in(Some(&elsewhere.season), date, road) != answer);
-        let only_somewhere = !self.only_in.is_empty() && answer.0 != Demand::NotRequired;
-        match differs_elsewhere || only_somewhere {
-            true => (Demand::DependsOnRegion, answer.1),
-            false => answer,
+        let elsewhere = self.elsewhere.iter().map(|there| Some(&there.season));
+        let mut others: Vec<_> = elsewhere.map(|season| self.ask_in(season, date, road)).collect();
+        if !self.only_in.is_empty() {
+            others.push((Demand::NotRequired, LEAST_TREAD_MM));
+        }
+        match others.iter().all(|other| *other == answer) {
+            true => answer,
+            // What holds everywhere.
+            false => {
+                let least_mm =
+                    others.iter().fold(answer.1, |least_mm, other| least_mm.min(other.1));
+                (Demand::DependsOnRegion, least_mm)
+            }
         }
     }
 
@@ -190,9 +195,10 @@ impl Rule {
             Kind::SeasonAndWintry => on_road(Demand::Required),
             Kind::SeasonSigned => Demand::DependsOnSigns,
         };
+        // What may not be asked at all does not ask for more tread either.
         let deeper = match self.kind {
             Kind::SeasonTread => in_season,
-            _ => !matches!(demand, Demand::NotRequired | Demand::Unknown),
+            _ => demand == Demand::Required,
         };
         (demand, self.tread_mm.filter(|_| deeper).unwrap_or(LEAST_TREAD_MM))
     }

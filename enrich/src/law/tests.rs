@@ -77,6 +77,21 @@ fn by_the_road_alone() {
 }
 
 #[test]
+fn more_tread_is_asked_for_only_where_the_law_surely_asks_for_winter_tyres() {
+    let least_mm = |country: &str, region, road| {
+        duty(Country::new(country).unwrap(), region, date(2026, 1, 15), road).least_tread_mm
+    };
+    assert_eq!(least_mm("AT", None, Snow), 4.0);
+    assert_eq!(least_mm("AT", None, Dry), 1.6);
+    assert_eq!(least_mm("AT", None, Unknown), 1.6, "it may be dry");
+    assert_eq!(least_mm("LV", None, Unknown), 4.0, "by date");
+    for road in [Dry, Snow, Unknown] {
+        assert_eq!(least_mm("FR", Some("FR-74"), road), 1.6, "a sign may say so");
+        assert_eq!(least_mm("FR", None, road), 1.6);
+    }
+}
+
+#[test]
 fn slovenia_by_date_and_in_winter_weather_outside_it() {
     check_edges("SI", days((11, 15), (3, 15)), Dry, Required);
     check("SI", None, date(2026, 10, 20), Snow, Required);

@@ -25,7 +25,7 @@ const MOST_DIGITS: usize = 10;
 /// The file cannot be used; nothing of it was.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    #[error("the registry is not as expected: {0}")]
+    #[error(transparent)]
     Syntax(#[from] toml::de::Error),
     #[error(
         "the registry names {kind} \"{id}\" in {place}, but defines none: add it or correct the name"
