@@ -1,7 +1,6 @@
 //! What is asked over HTTP, as it is written: bodies, forms, logins, moments. Only read here, so that
 //! it can be fuzzed alone.
 
-use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +39,7 @@ pub(crate) struct Confirmed {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Good {
-    /// One that is never good is a mistake.
-    pub(crate) days: NonZero<u16>,
+    pub(crate) days: u16,
 }
 
 /// The token of a link to a customer's page.

@@ -27,7 +27,7 @@ pub(crate) enum CustomerCommand {
     Link {
         id: String,
         /// How long it is good
-        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+        #[arg(long, default_value_t = 7)]
         days: u16,
         #[command(flatten)]
         server: Server,

@@ -182,7 +182,7 @@ pub(crate) async fn link(
 ) -> Result<Response, Problem> {
     let (_, known) = known(&site, &path(id)?)?;
     let Good { days } = parse(&body)?;
-    let until_ms = site.app.clock.now_ms() + i64::from(days.get()) * DAY_MS;
+    let until_ms = site.app.clock.now_ms() + i64::from(days) * DAY_MS;
     let token = site.app.journal.links().token(&known.customer.id, until_ms);
     let link = Link { path: format!("/me?token={token}"), until: moment(until_ms) };
     Ok(Json(link).into_response())
