@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::FORECAST;
+use crate::road::GROUND_FROST_AIR_C;
 use crate::trigger::{TriggerData, Weather};
 
 /// Up to here water freezes on a road, and up to here cars warn of ice: as in the rule for roads.
-const TEMPERATURES_C: [f64; 2] = [0.0, 3.0];
+const TEMPERATURES_C: [f64; 2] = [0.0, GROUND_FROST_AIR_C];
 
 /// Where rain begins (the lowest that a gauge tells), and in an hour where it is moderate and heavy
 /// (American Meteorological Society, Glossary of Meteorology, "rain").

@@ -8,7 +8,7 @@ use super::Inputs;
 const SEVERE_FROST_C: f64 = -6.7;
 
 /// With air no warmer than this, ground under a clear sky can be frozen: cars warn from here on.
-const GROUND_FROST_AIR_C: f64 = 3.0;
+pub(crate) const GROUND_FROST_AIR_C: f64 = 3.0;
 
 /// How cold it is for what can freeze, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::weather::{Feed, HOUR_MS, Higher, Row, Values};
 
+pub(crate) use flags::GROUND_FROST_AIR_C;
 pub use flags::{Flags, Frost, Storm, beaufort};
 pub use phenomena::Phenomena;
 

@@ -102,15 +102,21 @@ fn temperature_c(told: &TriggerData) -> Option<f64> {
     }
 }
 
-#[test]
-fn a_claim_is_answered_without_its_weather_and_again_when_that_comes() {
-    let cell = Cell::of(NETHERLANDS.0, NETHERLANDS.1);
+/// A claim is made about Anna's car, and no feed has told the weather of then.
+fn claimed() -> Trial {
     let mut trial = insured();
     trial.has_slow_feed();
     trial.at(NOW_MS);
     trial.send("car-a", &[was_there(-5), was_there(5)]);
     trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
     trial.passes();
+    trial
+}
+
+#[test]
+fn a_claim_is_answered_without_its_weather_and_again_when_that_comes() {
+    let cell = Cell::of(NETHERLANDS.0, NETHERLANDS.1);
+    let mut trial = claimed();
     assert_eq!(
         (trial.asked(), trial.told_of("winter_tyres")),
         (vec![cell], vec![]),
@@ -299,12 +305,7 @@ fn an_answer_keeps_its_weather_when_that_is_not_kept_any_more() {
 
 #[test]
 fn no_feed_is_asked_for_the_weather_of_who_was_erased() {
-    let mut trial = insured();
-    trial.has_slow_feed();
-    trial.at(NOW_MS);
-    trial.send("car-a", &[was_there(-5), was_there(5)]);
-    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
-    trial.passes();
+    let mut trial = claimed();
     assert_eq!(trial.asked().len(), 1);
     assert!(trial.change(Change::Erase { customer: "anna".into() }));
     assert_eq!(trial.asked(), []);
@@ -312,12 +313,7 @@ fn no_feed_is_asked_for_the_weather_of_who_was_erased() {
 
 #[test]
 fn weather_that_comes_while_a_claim_waits_ends_the_wait() {
-    let mut trial = insured();
-    trial.has_slow_feed();
-    trial.at(NOW_MS);
-    trial.send("car-a", &[was_there(-5), was_there(5)]);
-    trial.report(claim("alpina", "C-1", r#""device":"car-a""#));
-    trial.passes();
+    let mut trial = claimed();
     trial.at(NOW_MS + 2_000);
     trial.brings(NETHERLANDS, THEN_MS, -3.0);
     let answers = trial.told_of("winter_tyres");
